@@ -1,0 +1,9 @@
+"""Carrying bytes: the one narrow waist between protocols and sockets.
+
+Whatever carries bytes is a ``ByteStream`` of five methods, on a raw socket that no
+transport owns yet. Handshakes run on it; then ``detach`` turns it into a ``Channel``
+(the socket and what was read too far), which the relay takes over.
+
+Errors of the operating system are translated here and nowhere else: the peer went
+away is ``PeerClosed``, whoever the peer is.
+"""

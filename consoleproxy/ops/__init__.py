@@ -1,0 +1,7 @@
+"""What operators see: metrics, logs, the operators' port, and the files of the pages.
+
+``metrics``  the one list of metrics
+``logs``     how log lines look
+``routes``   the operators' port: /metrics, /livez, /readyz
+``pages``    the page's and noVNC's files, with the headers that keep a browser strict
+"""

@@ -1,0 +1,65 @@
+"""How log lines look: text for a person, or one JSON object a line for a collector."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TextIO
+
+#: What a record has beside the fields that a caller gave with ``extra``.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class TextLines(logging.Formatter):
+    """A line is ``time level message key=value ...``."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the interface of logging
+        """Append the fields to the message."""
+        fields = "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
+        return super().formatMessage(record) + fields
+
+
+class JSONLines(logging.Formatter):
+    """One JSON object a line, with the fields at its top level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, object] = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def start_logging(level: str, style: str, stream: TextIO | None = None) -> None:
+    """Send all log lines of ``level`` and above to ``stream`` (standard error by default).
+
+    ``style`` is ``text`` or ``json``. Replaces what was there, so it can be called again.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JSONLines() if style == "json" else TextLines())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    # aiohttp tells of every client that breaks off or sends rubbish; that is not our error.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if text and all(char.isalnum() or char in "-_.:/" for char in text) else json.dumps(text)

@@ -1,0 +1,12 @@
+"""DATA PLANE: carries consoles. Start reading at ``console.py``.
+
+``listener``  the door: deadlines and caps until a request's head is there, then either
+              a console or, for everything else, aiohttp
+``request``   PURE reading of that head, and the 101 answer
+``console``   one session from upgrade to end, in the order of the contract
+``sessions``  the table of slots: who may come in, who has to leave (no I/O)
+``registry``  the table behind an interface that can also lie in another process
+``relay``     the hot path: bytes between a browser's websocket and a VNC port
+``pages``     what the public ports answer beside consoles
+``app``       builds all of it from settings, starts it, drains it, stops it
+"""
