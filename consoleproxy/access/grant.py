@@ -18,12 +18,10 @@ from consoleproxy.errors import BadTokenError
 
 MAX_PORT = 65535
 
-#: Characters that turn the direction of the text around them (UAX 9): with them a name can read as another.
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _TLS_WORDS = frozenset({"", "none", "required", "pinned"})
 _SHA256_HEX = re.compile("[0-9a-fA-F]{64}")
 
-# The name is cleaned instead, and a password goes nowhere but into a cipher.
+# Who shows the name cleans it, and a password goes nowhere but into a cipher.
 _MAY_HOLD_CONTROLS = frozenset({"clientDisplayName", "clientHostPassword"})
 
 
@@ -39,7 +37,7 @@ class Grant:
     ``host``, ``port``: the VNC server; ``port`` is -1 for a XenServer tunnel
     ``password``: the VNC password; empty where the server asks for none
     ``vm_id``: the VM's UUID
-    ``display_name``: what people call the VM, without control and direction characters
+    ``display_name``: what people call the VM, as somebody typed it: clean it before it is shown
     ``ticket``, ``session_id``: what the control plane checks and consumes
     ``source_address``: the address that asked for the link; compare it with ``checks``
     ``extra_token``: what ``extra`` in the URL must be
@@ -83,7 +81,7 @@ class Grant:
         grant = cls(**values)
         _check_way(grant)
         _check_tls(grant)
-        return dataclasses.replace(grant, display_name=_cleaned(grant.display_name))
+        return grant
 
     def to_fields(self) -> dict[str, object]:
         """Return the fields for ``token.encode``; what says nothing is left out, as CloudStack does."""
@@ -140,8 +138,3 @@ def _check_tls(grant: Grant) -> None:
         raise BadTokenError(f"the token's tls is {grant.tls[:20]!r}, not none, required or pinned")
     if grant.tls == "pinned" and not _SHA256_HEX.fullmatch(grant.tls_pin):
         raise BadTokenError("the token's tlsPin is not the 64 hexadecimal digits of a SHA-256")
-
-
-def _cleaned(name: str) -> str:
-    """The display name without what could disturb a log or trick a reader."""
-    return "".join(c for c in name if c not in _BIDI and unicodedata.category(c) not in {"Cc", "Zl", "Zp"})

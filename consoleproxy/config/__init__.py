@@ -111,6 +111,9 @@ class Settings:
     authorise_timeout: float = _setting(10.0, TIMEOUT, _DEADLINES, "time for the manager to admit a viewer", "5s")
     vm_connect_timeout: float = _setting(10.0, TIMEOUT, _DEADLINES, "time to connect to a VM's host", "3s")
     vm_handshake_timeout: float = _setting(10.0, TIMEOUT, _DEADLINES, "time for a VM's VNC handshake", "30s")
+    stall_timeout: float = _setting(
+        60.0, TIMEOUT, _DEADLINES, "time for a browser or virtual machine that reads nothing to go on", "2m"
+    )
     close_timeout: float = _setting(5.0, TIMEOUT, _DEADLINES, "time for a browser to take its end", "1s")
     drain_timeout: float = _setting(
         3600.0, duration(0), _DEADLINES, "time for open consoles to end by themselves after SIGTERM", "5m"

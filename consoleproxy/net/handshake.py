@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar, assert_never
 
+from consoleproxy.errors import PeerClosed
 from consoleproxy.net.stream import ByteStream
 from consoleproxy.wire.conversation import Conversation, Read, Send, StartTLS, Step
 
@@ -15,13 +16,18 @@ async def converse(conversation: Conversation[T], stream: ByteStream) -> T:
 
     Run it under ``asyncio.timeout``: the deadline covers the whole handshake, so a
     peer that sends a byte a second gains nothing. Raises ``PeerClosed`` and whatever
-    the conversation raises.
+    the conversation raises. A conversation may catch ``PeerClosed`` where the end of
+    file still means something to it.
     """
-    answer: bytes | None = None
     try:
+        step = next(conversation)
         while True:
-            step = conversation.send(answer) if answer is not None else next(conversation)
-            answer = await _take(step, stream)
+            try:
+                answer = await _take(step, stream)
+            except PeerClosed as error:
+                step = conversation.throw(error)
+            else:
+                step = conversation.send(answer)
     except StopIteration as done:
         result: T = done.value
         return result

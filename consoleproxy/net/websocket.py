@@ -112,5 +112,3 @@ class WebSocketStream:
 def event_frame(fields: dict[str, str | int]) -> bytes:
     """Return one event of the page channel as a websocket text frame."""
     return encode_frame(OP_TEXT, json.dumps(fields).encode())
-
-

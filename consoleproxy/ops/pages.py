@@ -29,6 +29,8 @@ SECURITY_HEADERS = {
 }
 #: Browsers may keep the files but ask each time: a new version shows at once.
 REVALIDATE = "no-cache"
+#: A page's address holds a token: nothing of it is kept.
+KEEP_NOTHING = "no-store"
 
 _PAGE_FILES = {".html", ".js", ".css", ".svg"}
 _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -58,7 +60,9 @@ class PageFiles:
         file = self._files.get(name)
         if file is None:
             return not_found()
-        headers = {**SECURITY_HEADERS, "ETag": file.etag, "Cache-Control": REVALIDATE}
+        is_page = file.content_type == "text/html"
+        caching = {"Cache-Control": KEEP_NOTHING} if is_page else {"Cache-Control": REVALIDATE, "ETag": file.etag}
+        headers = {**SECURITY_HEADERS, **caching}
         if request.headers.get("If-None-Match") == file.etag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=file.body, content_type=file.content_type, charset="utf-8", headers=headers)

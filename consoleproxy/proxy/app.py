@@ -23,10 +23,10 @@ from consoleproxy.ops.pages import PageFiles
 from consoleproxy.ops.routes import ops_app
 from consoleproxy.proxy.carried import Carried
 from consoleproxy.proxy.console import Console, ConsoleContext, Limits
-from consoleproxy.proxy.farewell import Farewells
 from consoleproxy.proxy.listener import Admission, Arrival, Listener
 from consoleproxy.proxy.pages import public_app
 from consoleproxy.proxy.registry import LocalRegistry
+from consoleproxy.proxy.relay import Patience
 from consoleproxy.proxy.sessions import SessionTable
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Proxy:
         self._carried = Carried()
         self._table = SessionTable(most=settings.max_sessions)
         self._tasks = Tasks()
-        self._farewells = Farewells(patience=settings.close_timeout)
+        self._patience = Patience(goodbye=settings.close_timeout, stall=settings.stall_timeout)
         self._admission = Admission(most=settings.max_pending, most_per_address=settings.max_pending_per_address)
         self._listeners: list[Listener] = []
         self._runners = AsyncExitStack()
@@ -71,7 +71,7 @@ class Proxy:
             link=link,
             registry=LocalRegistry(self._table, self._carried.end),
             metrics=metrics,
-            farewells=self._farewells,
+            patience=self._patience,
             limits=_limits(settings),
             carried=self._carried,
             keys=lambda: self.keys,
@@ -118,9 +118,9 @@ class Proxy:
             listener.close()
         self._carried.end_all(Draining("the proxy stops"))
         await self._tasks.join(self._settings.close_timeout)
-        await self._farewells.wait_empty()
+        await self._patience.farewells.wait_empty()
         await self._tasks.close()
-        self._farewells.close()
+        self._patience.close()
         await self._runners.aclose()
         # What was aborted is closed by the loop in its next turn.
         await asyncio.sleep(0)

@@ -50,10 +50,9 @@ from consoleproxy.net.stream import ByteStream
 from consoleproxy.net.websocket import WebSocketStream, event_frame
 from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.proxy.carried import Carried
-from consoleproxy.proxy.farewell import Farewells
 from consoleproxy.proxy.listener import Arrival
 from consoleproxy.proxy.registry import Registry
-from consoleproxy.proxy.relay import Relay
+from consoleproxy.proxy.relay import Patience, Relay
 from consoleproxy.proxy.sessions import Slot, SlotRequest
 from consoleproxy.wire import rfb_client, rfb_server
 from consoleproxy.wire.rfb import ServerInit, clean_text
@@ -85,7 +84,7 @@ class ConsoleContext:
     link: ControlLink
     registry: Registry
     metrics: ProxyMetrics
-    farewells: Farewells
+    patience: Patience
     limits: Limits
     carried: Carried
     keys: Callable[[], TokenKeys]
@@ -229,7 +228,7 @@ class Console:
             browser.parser,
             has_events=browser.has_events,
             is_view_only=is_view_only,
-            farewells=context.farewells,
+            patience=context.patience,
             on_end=self._relay_ended,
         )
         context.metrics.setup_seconds.observe(time.monotonic() - self._started)

@@ -186,4 +186,3 @@ async def _read_head(stream: SocketStream) -> tuple[bytes, bytes]:
             return b"", b""
         data += await stream.receive()
     return bytes(data[:size]), bytes(data[size:])
-

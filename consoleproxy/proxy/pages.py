@@ -28,6 +28,7 @@ def public_app(files: PageFiles | None, readiness: Readiness, *, is_shared: bool
 
     async def close_connection(_: web.Request, response: web.StreamResponse) -> None:
         response.force_close()
+        response.headers["Connection"] = "close"
 
     app = web.Application(middlewares=[_plain_errors], client_max_size=1)
     app.router.add_get("/readyz", readyz)

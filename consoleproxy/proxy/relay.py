@@ -19,6 +19,7 @@ The handshakes are over when a relay is made: who made it hears of the end once,
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import os
 import socket
@@ -32,10 +33,11 @@ from consoleproxy.errors import (
     ConsoleError,
     RemoteProtocolError,
     VMClosed,
+    VMTimeoutError,
 )
 from consoleproxy.net.stream import Channel
 from consoleproxy.net.websocket import UNSUPPORTED_DATA
-from consoleproxy.proxy.farewell import Farewells
+from consoleproxy.proxy.deadlines import Deadlines
 from consoleproxy.wire.rfb_input import InputParser, ViewOnlyFilter
 from consoleproxy.wire.websocket import (
     OP_BINARY,
@@ -98,6 +100,25 @@ class Outlet:
         transport.write(bytes(data[sent:]))
 
 
+class Patience:
+    """How long the relays of a process wait for a peer, in seconds, with one coarse timer for each kind.
+
+    ``goodbye``: for a connection that closes to be closed. ``stall``: for a peer that has stopped
+    reading to go on; meanwhile the other side is not read, so not even its end would be seen.
+    """
+
+    __slots__ = ("farewells", "stalls")
+
+    def __init__(self, *, goodbye: float, stall: float) -> None:
+        self.farewells: Deadlines[Transport] = Deadlines(patience=goodbye, on_late=lambda late: late.abort())
+        self.stalls: Deadlines[End] = Deadlines(patience=stall, on_late=lambda late: late.stalled())
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        self.stalls.close()
+        self.farewells.close()
+
+
 class Relay:
     """Two ends joined: ``start`` joins them, ``end`` parts them, for one reason, once.
 
@@ -113,10 +134,10 @@ class Relay:
         "_on_end",
         "_vm_leftover",
         "browser",
-        "farewells",
         "has_events",
         "input",
         "is_over",
+        "patience",
         "to_browser",
         "to_vm",
         "vm",
@@ -128,12 +149,12 @@ class Relay:
         *,
         has_events: bool,
         is_view_only: bool,
-        farewells: Farewells,
+        patience: Patience,
         on_end: Callable[[ConsoleError], bytes],
     ) -> None:
         self.input = InputParser()
         self.has_events = has_events
-        self.farewells = farewells
+        self.patience = patience
         self.to_browser = 0
         self.to_vm = 0
         self.is_over = False
@@ -189,7 +210,7 @@ class Relay:
             self.browser.say_goodbye(goodbye)
 
 
-class End:
+class End(abc.ABC):
     """What both ends share: a transport, its outlet, and how they pause and part."""
 
     __slots__ = ("outlet", "relay")
@@ -217,7 +238,7 @@ class End:
         if (transport := self._open_transport()) is not None and self.outlet is not None:
             if last_words:
                 self.outlet.send(last_words)
-            self.relay.farewells.expect(transport)
+            self.relay.patience.farewells.expect(transport)
             transport.close()
 
     def abort(self) -> None:
@@ -225,14 +246,34 @@ class End:
         if self.outlet is not None:
             self.outlet.transport.abort()
 
+    @property
+    @abc.abstractmethod
+    def other(self) -> End:
+        """The other side's end."""
+
+    @abc.abstractmethod
+    def stalled(self) -> None:
+        """End the session: this peer has not read for too long."""
+
+    def pause_writing(self) -> None:
+        """Stop reading the other side: this one does not keep up."""
+        self.other.pause_reading()
+        self.relay.patience.stalls.expect(self)
+
+    def resume_writing(self) -> None:
+        """Read the other side again."""
+        self.relay.patience.stalls.forget(self)
+        self.other.resume_reading()
+
     def _open_transport(self) -> Transport | None:
         if self.outlet is None or self.outlet.transport.is_closing():
             return None
         return self.outlet.transport
 
     def _lost(self, error: ConsoleError) -> None:
+        self.relay.patience.stalls.forget(self)
         if self.outlet is not None:
-            self.relay.farewells.forget(self.outlet.transport)
+            self.relay.patience.farewells.forget(self.outlet.transport)
         self.relay.end(error)
 
 
@@ -279,13 +320,15 @@ class VMEnd(End, asyncio.BufferedProtocol):
         """End the session, if it was not us who ended it."""
         self._lost(VMClosed(str(exc or "connection closed")))
 
-    def pause_writing(self) -> None:
-        """Stop reading the browser: the VM does not keep up."""
-        self.relay.browser.pause_reading()
+    @property
+    def other(self) -> End:
+        """The browser's end."""
+        return self.relay.browser
 
-    def resume_writing(self) -> None:
-        """Read the browser again."""
-        self.relay.browser.resume_reading()
+    def stalled(self) -> None:
+        """End the session: the VM has not read for too long."""
+        self.relay.end(VMTimeoutError("the VM does not read"))
+        self.abort()
 
     def _send(self, frame: bytes | memoryview) -> None:
         if (outlet := self.relay.browser.outlet) is not None and not self.relay.is_over:
@@ -341,19 +384,20 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
         """End the session, if it was not us who ended it."""
         self._lost(BrowserLost(str(exc or "connection closed")))
 
-    def pause_writing(self) -> None:
-        """Stop reading the VM: the browser does not keep up."""
-        self.relay.vm.pause_reading()
+    @property
+    def other(self) -> End:
+        """The VM's end."""
+        return self.relay.vm
 
-    def resume_writing(self) -> None:
-        """Read the VM again."""
-        self.relay.vm.resume_reading()
+    def stalled(self) -> None:
+        """End the session: the browser has not read for too long, so it would not read a goodbye either."""
+        self.relay.end(BrowserLost("the browser does not read"))
 
     def say_goodbye(self, frames: bytes) -> None:
         """Send ``frames`` and close when the browser has answered, or at the deadline."""
         if (transport := self._open_transport()) is not None and self.outlet is not None:
             self.outlet.send(frames)
-            self.relay.farewells.expect(transport)
+            self.relay.patience.farewells.expect(transport)
             # The answer may wait behind data that was held back for the VM's sake.
             transport.resume_reading()
             if self._parser.is_over:

@@ -19,8 +19,9 @@ BINARY = Subprotocol("binary")
 #: Longest request head, in bytes: a token and generous cookies fit.
 HEAD_LIMIT = 16 * 1024
 
-# At debug level it would log the request line, and with it the token.
-_silent = logging.Logger("silent", level=logging.CRITICAL + 1)
+# At debug level it would log the request line, and with it the token; kept out of the tree of
+# loggers, so that no configuration can switch it on.
+_silent = logging.Logger("silent", level=logging.CRITICAL + 1)  # noqa: LOG001
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE)
 

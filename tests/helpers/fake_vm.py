@@ -33,6 +33,7 @@ class FakeVM:
         self.connects = 0
         self.received = bytearray()
         self.opened = asyncio.Event()
+        self._closing = asyncio.Event()
         self._reads = reads
         self._talk = talk or self._sane
         self._server: asyncio.Server | None = None
@@ -58,6 +59,7 @@ class FakeVM:
     async def close(self) -> None:
         """Drop everything."""
         assert self._server is not None
+        self._closing.set()
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -96,7 +98,7 @@ class FakeVM:
         await self.handshake(reader, writer)
         self.opened.set()
         if not self._reads:
-            await asyncio.Event().wait()
+            await self._closing.wait()
         while data := await reader.read(65536):
             self.received += data
 

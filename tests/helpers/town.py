@@ -28,6 +28,7 @@ QUICK = Settings(
     vm_connect_timeout=0.5,
     vm_handshake_timeout=0.5,
     close_timeout=0.5,
+    stall_timeout=30,
 )
 
 
@@ -81,5 +82,3 @@ async def town(*, vm: FakeVM | None = None, settings: Settings = QUICK, **change
     finally:
         await proxy.stop()
         await vm.close()
-
-

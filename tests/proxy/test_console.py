@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from consoleproxy.manager.service import Instance
 from consoleproxy.messages import AccessAnswer, AccessRequest
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.town import VM_ID, Town, town
@@ -41,6 +42,18 @@ async def test_server_init_bears_the_display_name_and_the_screen_of_the_vm() -> 
         server_init = await viewer.enter()
         assert server_init[:4] == bytes([0, 64, 0, 48])
         assert server_init[24:] == b"Web <01>"
+        await viewer.close()
+
+
+async def test_a_name_that_misleads_is_cleaned_before_it_is_shown() -> None:
+    """Control and direction characters of the display name reach neither the page nor ServerInit."""
+    async with town() as made:
+        made.service.add_instance(
+            Instance(VM_ID, "vm", "web\u202egnp\x1b[31m <b>日本</b>", "", "127.0.0.1", made.vm.port)
+        )
+        viewer = await Viewer.open(made.port, made.token(), subprotocols=(CHANNEL,))
+        server_init = await viewer.enter()
+        assert server_init[24:].decode() == "webgnp[31m <b>日本</b>" == viewer.events[0]["name"]
         await viewer.close()
 
 
