@@ -7,6 +7,8 @@
 ``sessions``  the table of slots: who may come in, who has to leave (no I/O)
 ``registry``  the table behind an interface that can also lie in another process
 ``relay``     the hot path: bytes between a browser's websocket and a VNC port
+``end``       one side of a relay; ``deadlines`` how long it waits for its peer
+``carried``   the consoles of this process, found by their slots
 ``pages``     what the public ports answer beside consoles
 ``app``       builds all of it from settings, starts it, drains it, stops it
 """

@@ -23,10 +23,10 @@ from consoleproxy.ops.pages import PageFiles
 from consoleproxy.ops.routes import ops_app
 from consoleproxy.proxy.carried import Carried
 from consoleproxy.proxy.console import Console, ConsoleContext, Limits
+from consoleproxy.proxy.end import Patience
 from consoleproxy.proxy.listener import Admission, Arrival, Listener
 from consoleproxy.proxy.pages import public_app
 from consoleproxy.proxy.registry import LocalRegistry
-from consoleproxy.proxy.relay import Patience
 from consoleproxy.proxy.sessions import SessionTable
 
 log = logging.getLogger(__name__)

@@ -50,9 +50,10 @@ from consoleproxy.net.stream import ByteStream
 from consoleproxy.net.websocket import WebSocketStream, event_frame
 from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.proxy.carried import Carried
+from consoleproxy.proxy.end import Patience
 from consoleproxy.proxy.listener import Arrival
 from consoleproxy.proxy.registry import Registry
-from consoleproxy.proxy.relay import Patience, Relay
+from consoleproxy.proxy.relay import Relay
 from consoleproxy.proxy.sessions import Slot, SlotRequest
 from consoleproxy.wire import rfb_client, rfb_server
 from consoleproxy.wire.rfb import ServerInit, clean_text

@@ -19,12 +19,8 @@ The handshakes are over when a relay is made: who made it hears of the end once,
 
 from __future__ import annotations
 
-import abc
 import asyncio
-import os
-import socket
 from collections.abc import Callable
-from typing import cast
 
 from consoleproxy.errors import (
     BrowserClosed,
@@ -37,7 +33,7 @@ from consoleproxy.errors import (
 )
 from consoleproxy.net.stream import Channel
 from consoleproxy.net.websocket import UNSUPPORTED_DATA
-from consoleproxy.proxy.deadlines import Deadlines
+from consoleproxy.proxy.end import End, Patience
 from consoleproxy.wire.rfb_input import InputParser, ViewOnlyFilter
 from consoleproxy.wire.websocket import (
     OP_BINARY,
@@ -59,64 +55,10 @@ VM_READ = 64 * 1024
 BROWSER_READ = 64 * 1024
 #: The longest frame header that a server sends (RFC 6455 section 5.2).
 HEADER_ROOM = 10
-#: Bytes that may wait in a transport before the other side is not read any more.
-WRITE_HIGH = 64 * 1024
 
 _vm_buffer = memoryview(bytearray(HEADER_ROOM + VM_READ))
 _vm_payload = _vm_buffer[HEADER_ROOM:]
 _browser_buffer = memoryview(bytearray(BROWSER_READ))
-
-Transport = asyncio.Transport
-
-
-class Outlet:
-    """Writes to a transport, straight to its socket as long as nothing waits before it."""
-
-    __slots__ = ("_fd", "transport")
-
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
-        sock: socket.socket = transport.get_extra_info("socket")
-        self._fd = sock.fileno()
-        transport.set_write_buffer_limits(high=WRITE_HIGH)
-
-    def send(self, data: bytes | memoryview) -> None:
-        """Send ``data`` now, or as soon as the peer takes it; the rest is copied."""
-        transport = self.transport
-        # A closing transport has given its descriptor up: it may already be another's.
-        if transport.is_closing():
-            return
-        sent = 0
-        if not transport.get_write_buffer_size():
-            try:
-                sent = os.write(self._fd, data)
-            except BlockingIOError:
-                pass
-            except OSError:
-                # The transport meets the same error when it reads, and reports it once.
-                return
-            if sent == len(data):
-                return
-        transport.write(bytes(data[sent:]))
-
-
-class Patience:
-    """How long the relays of a process wait for a peer, in seconds, with one coarse timer for each kind.
-
-    ``goodbye``: for a connection that closes to be closed. ``stall``: for a peer that has stopped
-    reading to go on; meanwhile the other side is not read, so not even its end would be seen.
-    """
-
-    __slots__ = ("farewells", "stalls")
-
-    def __init__(self, *, goodbye: float, stall: float) -> None:
-        self.farewells: Deadlines[Transport] = Deadlines(patience=goodbye, on_late=lambda late: late.abort())
-        self.stalls: Deadlines[End] = Deadlines(patience=stall, on_late=lambda late: late.stalled())
-
-    def close(self) -> None:
-        """Wait for nobody any more."""
-        self.stalls.close()
-        self.farewells.close()
 
 
 class Relay:
@@ -210,80 +152,14 @@ class Relay:
             self.browser.say_goodbye(goodbye)
 
 
-class End(abc.ABC):
-    """What both ends share: a transport, its outlet, and how they pause and part."""
-
-    __slots__ = ("outlet", "relay")
-
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self.outlet: Outlet | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self.outlet = Outlet(cast("Transport", transport))
-
-    def pause_reading(self) -> None:
-        """Read no more until ``resume_reading``."""
-        if (transport := self._open_transport()) is not None:
-            transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        if (transport := self._open_transport()) is not None:
-            transport.resume_reading()
-
-    def close(self, last_words: bytes = b"") -> None:
-        """Close once all that waits has gone out, or at the farewell's deadline."""
-        if (transport := self._open_transport()) is not None and self.outlet is not None:
-            if last_words:
-                self.outlet.send(last_words)
-            self.relay.patience.farewells.expect(transport)
-            transport.close()
-
-    def abort(self) -> None:
-        """Close now; what waits is lost."""
-        if self.outlet is not None:
-            self.outlet.transport.abort()
-
-    @property
-    @abc.abstractmethod
-    def other(self) -> End:
-        """The other side's end."""
-
-    @abc.abstractmethod
-    def stalled(self) -> None:
-        """End the session: this peer has not read for too long."""
-
-    def pause_writing(self) -> None:
-        """Stop reading the other side: this one does not keep up."""
-        self.other.pause_reading()
-        self.relay.patience.stalls.expect(self)
-
-    def resume_writing(self) -> None:
-        """Read the other side again."""
-        self.relay.patience.stalls.forget(self)
-        self.other.resume_reading()
-
-    def _open_transport(self) -> Transport | None:
-        if self.outlet is None or self.outlet.transport.is_closing():
-            return None
-        return self.outlet.transport
-
-    def _lost(self, error: ConsoleError) -> None:
-        self.relay.patience.stalls.forget(self)
-        if self.outlet is not None:
-            self.relay.patience.farewells.forget(self.outlet.transport)
-        self.relay.end(error)
-
-
 class VMEnd(End, asyncio.BufferedProtocol):
     """The side of the VM: what it sends becomes binary frames for the browser."""
 
-    __slots__ = ("_early",)
+    __slots__ = ("_early", "relay")
 
     def __init__(self, relay: Relay) -> None:
-        super().__init__(relay)
+        super().__init__(relay.patience)
+        self.relay = relay
         self._early: bytearray | None = bytearray()
 
     def open(self, leftover: bytes) -> None:
@@ -318,7 +194,8 @@ class VMEnd(End, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it was not us who ended it."""
-        self._lost(VMClosed(str(exc or "connection closed")))
+        self._forget()
+        self.relay.end(VMClosed(str(exc or "connection closed")))
 
     @property
     def other(self) -> End:
@@ -338,10 +215,11 @@ class VMEnd(End, asyncio.BufferedProtocol):
 class BrowserEnd(End, asyncio.BufferedProtocol):
     """The side of the browser: the payload of its frames goes to the VM."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_parser", "relay")
 
     def __init__(self, relay: Relay, parser: FrameParser) -> None:
-        super().__init__(relay)
+        super().__init__(relay.patience)
+        self.relay = relay
         self._parser = parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -382,7 +260,8 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it was not us who ended it."""
-        self._lost(BrowserLost(str(exc or "connection closed")))
+        self._forget()
+        self.relay.end(BrowserLost(str(exc or "connection closed")))
 
     @property
     def other(self) -> End:
