@@ -102,7 +102,12 @@ def demo(program: Path, cwd: Path) -> Iterator[tuple[subprocess.Popen[str], dict
         try:
             yield process, json.loads(process.stdout.readline())
         finally:
-            process.kill()
+            # Asked, it removes its guest and its files; it is killed only when it does not listen.
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def test_the_wheel_carries_the_page_and_novnc(wheel: Path) -> None:

@@ -42,6 +42,7 @@ class Viewer:
             origin=Origin(origin) if origin else None,
             compression=None,
             max_size=None,
+            max_queue=None,  # else the client may stop reading before it has seen our goodbye
             ping_interval=None,
             close_timeout=5,
         )
