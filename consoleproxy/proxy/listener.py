@@ -94,18 +94,14 @@ class Listener:
         consoles: Callable[[Arrival], Awaitable[None]] | None,
     ) -> None:
         self._sock = sock
+        #: The port that the kernel gave, or that was asked for.
+        self.port: int = sock.getsockname()[1]
         self._admission = admission
         self._request_timeout = request_timeout
         self._tasks = tasks
         self._pages = pages
         self._consoles = consoles
         self._pause: asyncio.TimerHandle | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that the kernel gave, or that was asked for."""
-        port: int = self._sock.getsockname()[1]
-        return port
 
     def start(self) -> None:
         """Begin to accept."""
