@@ -9,6 +9,9 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which a task that was cancelled and still runs is cancelled once more.
+CANCEL_AGAIN = 1.0
+
 
 class Tasks:
     """Owns the tasks that it spawned: keeps a reference to each and logs what they raise.
@@ -36,11 +39,15 @@ class Tasks:
             await asyncio.wait(self._running, timeout=seconds)
 
     async def close(self) -> None:
-        """Cancel every task and wait until all have ended."""
+        """Cancel every task and wait until all have ended.
+
+        One that swallows its cancellation, as ``asyncio.wait_for`` does when its event comes
+        in the same moment, is cancelled again.
+        """
         while self._running:
             for task in self._running:
                 task.cancel()
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running, timeout=CANCEL_AGAIN)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

@@ -41,3 +41,21 @@ async def test_what_a_task_raises_is_logged(caplog: pytest.LogCaptureFixture) ->
         await tasks.join(1)
     assert "the broken one" in caplog.text
     assert "told" in caplog.text
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``close`` does not wait for ever on a task that lost its first cancellation."""
+    monkeypatch.setattr("consoleproxy.net.tasks.CANCEL_AGAIN", 0.01)
+
+    async def deaf() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    tasks = Tasks()
+    tasks.spawn(deaf(), name="deaf")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.close()
+    assert 0 == len(tasks)
