@@ -309,3 +309,27 @@ def test_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypat
 
     monkeypatch.setattr("sys.stdin", Interrupted())
     assert (130, "", "") == run(capsys, *ticket_arguments(sid="-"))
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"), [(">&-", 0), (">/dev/full", 2), ("<&-", 0), ("<&- >&- 2>&-", 0)], ids=str
+)
+def test_missing_and_full_streams_are_no_traceback(redirection: str, status: int) -> None:
+    """Closed standard streams are taken as empty ones, and a full disk is one line."""
+    command = f"{sys.executable} -m consoleproxy config {redirection}"
+    ended = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=60)
+    assert status == ended.returncode
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "0x" + "f" * 5000, "9" * 5000])
+def test_a_monstrous_file_of_settings_is_one_line(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thousands of brackets or digits are an error with the file's name."""
+    file = tmp_path / "monster.toml"
+    file.write_text(f"max_sessions = {text}\n")
+    assert 2 == main(["config", "--config", str(file)])
+    said = capsys.readouterr().err
+    assert 1 == said.count("\n")
+    assert str(file) in said

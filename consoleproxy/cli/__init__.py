@@ -51,6 +51,7 @@ file (single_port); a flag wins over the environment, the environment over the f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; ``argv`` is without the program's name."""
+    _open_missing_streams()
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -64,7 +65,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Else the interpreter would flush once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except (OSError, UnicodeEncodeError) as error:
+        status = _complain(error, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
+
+
+def _open_missing_streams() -> None:
+    """Put the null device where the caller has closed a standard stream.
+
+    Else the first sockets would get their numbers, and what is printed would go into them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+        if getattr(sys, name) is None:
+            # Open until the end of the process, like the stream that it stands for.
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -226,6 +226,9 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+#: A whole number with more bits fits no setting, and the interpreter refuses to write it as text.
+MOST_BITS = 64
+
 _SPECS = {spec.name: spec for spec in dataclasses.fields(Settings)}
 
 
@@ -240,8 +243,8 @@ def _parse(name: str, text: str, origin: str) -> object:
 def _from_toml(text: str, path: str) -> Iterator[tuple[str, tuple[str, str]]]:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise ConfigError(f"{path} is not TOML: {str(error) or 'too deep'}") from None
     for name, value in table.items():
         if name not in _SPECS:
             raise ConfigError(f"{path}: there is no setting {name!r}{nearest(name, _SPECS)}")
@@ -254,6 +257,8 @@ def _toml_text(name: str, value: object, path: str) -> str:
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ConfigError(f"{path}: {name} is a number too large: give {_SPECS[name].metadata['kind'].wanted}")
     if isinstance(value, str | int | float):
         return str(value)
     raise ConfigError(f"{path}: {name} is a {type(value).__name__}: give {_SPECS[name].metadata['kind'].wanted}")

@@ -11,7 +11,7 @@ from consoleproxy.errors import ConfigError
 class SecretReader:
     """Reads what ``@FILE`` and ``-`` mean; one for a program's start, since standard input can be read only once."""
 
-    def __init__(self, stdin: TextIO) -> None:
+    def __init__(self, stdin: TextIO | None) -> None:
         self._stdin = stdin
         self._reader = ""
 
@@ -25,6 +25,8 @@ class SecretReader:
         if self._reader:
             raise ConfigError(f"{name} and {self._reader} both want standard input: give one of them as @FILE")
         self._reader = name
+        if self._stdin is None:
+            raise ConfigError(f"{name}: standard input is closed")
         try:
             return self._stdin.read().rstrip("\r\n")
         except ValueError:

@@ -323,6 +323,7 @@ class ScreenServer:
         self._stirred = asyncio.Event()
         self._listener: socket.socket | None = None
         self.port = 0
+        self._is_closing = False
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one. Raises ``OSError`` where that cannot be."""
@@ -337,6 +338,7 @@ class ScreenServer:
         """End every connection and stop listening; closing twice does nothing."""
         if self._listener is not None:
             # Not by cancelling: that would lose a connection that is accepted in the same moment.
+            self._is_closing = True
             self._listener.shutdown(socket.SHUT_RDWR)
             await asyncio.wait([self._door])
             self._listener = None
@@ -350,7 +352,8 @@ class ScreenServer:
                     sock, _ = await asyncio.get_running_loop().sock_accept(listener)
                     self._admit(sock)
                 except OSError as error:
-                    if error.errno == errno.EINVAL:
+                    # Out of descriptors, the end of the listener is not told.
+                    if self._is_closing or error.errno == errno.EINVAL:
                         return
                     log.warning("screen %s: no connection: %s", self.name, error)
                     await asyncio.sleep(TICK_SECONDS)

@@ -49,12 +49,13 @@ class DemoTown:
 
     async def start(self) -> None:
         """Start VMs, proxy and start page; raise ``ConfigError`` for a port that is taken."""
-        self._stack.push_async_callback(self.proxy.stop)
-        await self.proxy.start()
-        await self._open_start_page()
         for number in range(1, self._settings.demo_vms + 1):
             await self._add_screen(number)
         await self._add_guest()
+        # Last, so that it is stopped first: its viewers are told that it stops, not that their VM has gone.
+        self._stack.push_async_callback(self.proxy.stop)
+        await self.proxy.start()
+        await self._open_start_page()
 
     async def stop(self) -> None:
         """Stop what was started, the last first."""

@@ -55,11 +55,13 @@ async def _create_console(service: ConsoleService, request: web.Request) -> web.
         return _error("The request is not application/json.", 415)
     try:
         asked = await request.json()
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):
         return _error("The request is not JSON.", 400)
     instance_id, extra = (asked.get("id"), asked.get("token", "")) if isinstance(asked, dict) else (None, "")
     if not isinstance(instance_id, str) or not isinstance(extra, str):
         return _error("The request needs an id, and token, if given, must be a text.", 400)
+    if not extra.isprintable():
+        return _error("The token holds characters that cannot stand in an address.", 400)
     try:
         made = service.create_endpoint(instance_id, extra=extra, source_address=request.remote or "")
     except Refused as error:
@@ -70,7 +72,10 @@ async def _create_console(service: ConsoleService, request: web.Request) -> web.
 @web.middleware
 async def _only_local_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse names that are not this machine's: a site whose name was bent to loopback must not get in."""
-    host = request.url.host or ""
+    try:
+        host = request.url.host or ""
+    except ValueError:
+        host = ""
     if not is_local_name(host):
         return _error("This start page answers to localhost only.", 403)
     response = await handler(request)

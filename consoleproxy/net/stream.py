@@ -61,11 +61,16 @@ class SocketStream:
     async def read(self, size: int) -> bytes:
         """Return exactly ``size`` bytes; raise ``PeerClosed`` when they cannot come."""
         while (data := self._reader.take(size)) is None:
-            self._reader.feed(await self.receive())
+            self._reader.feed(await self._receive())
         return data
 
     async def receive(self) -> bytes:
         """Return what comes next, at least one byte; raise ``PeerClosed`` at the end."""
+        if len(self._reader):
+            return self._reader.take_all()
+        return await self._receive()
+
+    async def _receive(self) -> bytes:
         try:
             data = await asyncio.get_running_loop().sock_recv(self._socket, READ_SIZE)
         except OSError as error:

@@ -7,6 +7,8 @@ import logging
 import sys
 from typing import TextIO
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 #: What a record has beside the fields that a caller gave with ``extra``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -52,8 +54,13 @@ def start_logging(level: str, style: str, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # aiohttp tells of every client that breaks off or sends rubbish; that is not our error.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Keep aiohttp from telling of every client that breaks off or sends rubbish."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, HttpProcessingError | ConnectionError | TimeoutError)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -9,6 +9,7 @@
 ``relay``     the hot path: bytes between a browser's websocket and a VNC port
 ``end``       one side of a relay; ``deadlines`` how long it waits for its peer
 ``carried``   the consoles of this process, found by their slots
+``page_connection``  aiohttp's connections, on our leash
 ``pages``     what the public ports answer beside consoles
 ``app``       builds all of it from settings, starts it, drains it, stops it
 """

@@ -200,7 +200,8 @@ class Console:
 
     async def _accept(self) -> WebSocketStream:
         stream = self._arrival.stream
-        await stream.write(self._arrival.upgrade.answer)
+        async with _towards_browser(self._context.limits.browser_handshake):
+            await stream.write(self._arrival.upgrade.answer)
         self._browser = WebSocketStream(
             stream, max_message=self._context.limits.max_message, has_events=self._arrival.upgrade.has_events
         )
@@ -245,13 +246,12 @@ class Console:
 
     async def _refuse(self, error: ConsoleError) -> None:
         self._finish(error)
-        with contextlib.suppress(PeerClosed, TimeoutError):
+        if isinstance(error, BrowserClosed | BrowserLost):
+            return
+        with contextlib.suppress(ConsoleError, PeerClosed, TimeoutError):
             async with asyncio.timeout(self._context.limits.goodbye):
-                if isinstance(error, BrowserClosed | BrowserLost):
-                    return
                 browser = self._browser or await self._accept()
-                if self._arrival.upgrade.is_valid:
-                    await browser.say_goodbye(self._goodbye(error))
+                await browser.say_goodbye(self._goodbye(error))
 
     def _relay_ended(self, error: ConsoleError) -> bytes:
         self._finish(error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 from collections import Counter
@@ -25,17 +26,15 @@ from aiohttp import web
 from consoleproxy.errors import PeerClosed
 from consoleproxy.net.stream import SocketStream
 from consoleproxy.net.tasks import Tasks
-from consoleproxy.proxy.request import HEAD_LIMIT, Upgrade, head_size, is_upgrade, plain_answer, read_upgrade
+from consoleproxy.proxy.page_connection import PageConnection
+from consoleproxy.proxy.request import HEAD_LIMIT, Upgrade, head_size, is_upgrade, read_upgrade, refusal_of
 
 log = logging.getLogger(__name__)
 
 #: Connections taken from the kernel's queue in one turn of the loop.
 ACCEPTS_PER_TURN = 64
-#: Seconds that a connection may live with aiohttp: pages are small, consoles are not here.
-PAGE_LIFETIME = 60.0
 #: Seconds without accepting after the process ran out of descriptors.
 ACCEPT_PAUSE = 1.0
-_HEAD_TOO_LONG = plain_answer("431 Request Header Fields Too Large", "The request's head is too long.")
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -63,6 +62,7 @@ class Admission:
 
     def enter(self, address: str) -> bool:
         """Take a place; false means there is none and the connection must be closed."""
+        address = _counted(address)
         if len(self) >= self._most or self._by_address[address] >= self._most_per_address:
             self.refused += 1
             return False
@@ -71,9 +71,17 @@ class Admission:
 
     def leave(self, address: str) -> None:
         """Give the place back."""
+        address = _counted(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+def _counted(address: str) -> str:
+    """Return what an address is counted as: who has one IPv6 address has a whole /64 of them."""
+    if ":" not in address or address.startswith("::ffff:"):
+        return address
+    return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
 
 
 class Listener:
@@ -147,38 +155,71 @@ class Listener:
 
     async def _serve(self, sock: socket.socket, address: str) -> None:
         stream = SocketStream(sock)
+        place = _Place(self._admission, address)
         try:
             # The places of the PROXY line and of TLS are here, before the head.
             async with asyncio.timeout(self._request_timeout):
                 head, rest = await _read_head(stream)
-                if not head:
-                    await stream.write(_HEAD_TOO_LONG)
+                refusal = refusal_of(head)
+                if refusal:
+                    await stream.write(refusal)
                     return
-            if self._consoles is not None and is_upgrade(head):
-                console_stream = SocketStream(stream.detach().sock, rest)
-                await self._consoles(Arrival(console_stream, read_upgrade(head), address))
-            else:
-                await self._hand_to_pages(stream.detach().sock, head + rest)
+            if self._consoles is None or not is_upgrade(head):
+                await self._hand_to_pages(stream.detach().sock, head, rest, place)
+                return
+            upgrade = read_upgrade(head)
+            if not upgrade.is_valid:
+                async with asyncio.timeout(self._request_timeout):
+                    await stream.write(upgrade.answer)
+                return
+            console_stream = SocketStream(stream.detach().sock, rest)
+            await self._consoles(Arrival(console_stream, upgrade, address))
         except (TimeoutError, PeerClosed):
             pass  # Nobody is there to be told.
         finally:
             stream.close()
-            self._admission.leave(address)
+            place.leave_unless_kept()
 
-    async def _hand_to_pages(self, sock: socket.socket, data: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        handler = self._pages()
-        transport, _ = await loop.connect_accepted_socket(lambda: handler, sock)
-        handler.data_received(data)
-        # aiohttp has no deadline for a client that does not read its answer.
-        loop.call_later(PAGE_LIFETIME, transport.abort)
+    async def _hand_to_pages(self, sock: socket.socket, head: bytes, rest: bytes, place: _Place) -> None:
+        # On a shared port each answer closes its connection: what comes behind the head is not for aiohttp.
+        is_single = self._consoles is not None
+        data = head if is_single else head + rest
+        page = PageConnection(self._pages(), data, is_single=is_single, on_close=place.leave)
+        place.is_kept = True
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: page, sock)
+        except OSError:
+            sock.close()
+            place.leave()
+
+
+class _Place:
+    """A connection's place in the admission, given back exactly once."""
+
+    def __init__(self, admission: Admission, address: str) -> None:
+        self._admission = admission
+        self._address = address
+        self._is_left = False
+        #: Somebody else gives it back, later.
+        self.is_kept = False
+
+    def leave(self) -> None:
+        """Give it back."""
+        if not self._is_left:
+            self._is_left = True
+            self._admission.leave(self._address)
+
+    def leave_unless_kept(self) -> None:
+        """Give it back, if nobody keeps it."""
+        if not self.is_kept:
+            self.leave()
 
 
 async def _read_head(stream: SocketStream) -> tuple[bytes, bytes]:
     """Return head and what came after it; an empty head means that it was too long."""
     data = bytearray()
-    while not (size := head_size(data)):
-        if len(data) > HEAD_LIMIT:
-            return b"", b""
+    while not (size := head_size(data)) and len(data) <= HEAD_LIMIT:
         data += await stream.receive()
+    if not 0 < size <= HEAD_LIMIT:
+        return b"", b""
     return bytes(data[:size]), bytes(data[size:])

@@ -40,6 +40,7 @@ from consoleproxy.wire.websocket import (
     OP_PONG,
     Binary,
     Close,
+    Event,
     FrameParser,
     Ping,
     Text,
@@ -53,12 +54,19 @@ from consoleproxy.wire.websocket import (
 VM_READ = 64 * 1024
 #: Bytes read from a browser at once.
 BROWSER_READ = 64 * 1024
+#: Frames in one read from which on a browser is read in small portions, one each turn of the loop:
+#: a flood of tiny frames costs a hundred times what its bytes do, and others wait meanwhile.
+MANY_FRAMES = 256
+SMALL_READ = 4 * 1024
+#: Bytes of an average frame from which on it is a flood no more.
+SMALL_FRAME = 64
 #: The longest frame header that a server sends (RFC 6455 section 5.2).
 HEADER_ROOM = 10
 
 _vm_buffer = memoryview(bytearray(HEADER_ROOM + VM_READ))
 _vm_payload = _vm_buffer[HEADER_ROOM:]
 _browser_buffer = memoryview(bytearray(BROWSER_READ))
+_small_browser_buffer = _browser_buffer[:SMALL_READ]
 
 
 class Relay:
@@ -215,12 +223,14 @@ class VMEnd(End, asyncio.BufferedProtocol):
 class BrowserEnd(End, asyncio.BufferedProtocol):
     """The side of the browser: the payload of its frames goes to the VM."""
 
-    __slots__ = ("_parser", "relay")
+    __slots__ = ("_buffer", "_is_held", "_parser", "relay")
 
     def __init__(self, relay: Relay, parser: FrameParser) -> None:
         super().__init__(relay.patience)
         self.relay = relay
         self._parser = parser
+        self._buffer = _browser_buffer
+        self._is_held = False  # by the VM, which does not keep up
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; the VM's is there already."""
@@ -228,14 +238,15 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
         self.relay.join()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the shared buffer."""
-        return _browser_buffer
+        """Lend the shared buffer, or a small part of it while the browser floods us."""
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what the frames hold; after the end of the session, look for the goodbye only."""
         data = bytes(_browser_buffer[:nbytes])
         if self.relay.is_over:
             self._await_goodbye(data)
+            self._take_turns()
             return
         if self._parser.idle and (payload := small_binary_frame(data)) is not None:
             self.pass_on(payload)
@@ -278,24 +289,67 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
             self.outlet.send(frames)
             self.relay.patience.farewells.expect(transport)
             # The answer may wait behind data that was held back for the VM's sake.
-            transport.resume_reading()
+            self.resume_reading()
             if self._parser.is_over:
                 # After a breach the answer cannot be told from more rubbish: the browser has to hang up.
                 transport.write_eof()
 
+    def pause_reading(self) -> None:
+        """Read no more until ``resume_reading``."""
+        self._is_held = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._is_held = False
+        super().resume_reading()
+
+    def _take_turns(self) -> None:
+        """Read a small portion in the next turn of the loop, and let the others have theirs."""
+        self._buffer = _small_browser_buffer
+        if (transport := self._open_transport()) is not None:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_next_turn)
+
+    def _take_next_turn(self) -> None:
+        if not self._is_held:
+            super().resume_reading()
+
     def _parse(self, data: bytes) -> None:
-        for event in self._parser.feed(data):
-            match event:
-                case Binary(payload):
-                    self.pass_on(payload)
-                case Ping(payload):
-                    self._pong(payload)
-                case Text() if not self.relay.has_events:
-                    raise RemoteProtocolError("text outside the page channel", close_code=UNSUPPORTED_DATA)
-                case Close(code):
-                    self.relay.end(BrowserClosed(f"the browser closed with {code}"), reply=close_frame(code))
-                case _:
-                    pass
+        before = self._parser.frames
+        payloads: list[bytes] = []
+        try:
+            for event in self._parser.feed(data):
+                if isinstance(event, Binary):
+                    payloads.append(event.data)
+                    continue
+                if isinstance(event, Close):
+                    self._flush(payloads)
+                self._take(event)
+        finally:
+            self._flush(payloads)
+        is_small = self._buffer is _small_browser_buffer
+        if self._parser.frames - before > (SMALL_READ // SMALL_FRAME if is_small else MANY_FRAMES):
+            self._take_turns()
+        else:
+            self._buffer = _browser_buffer
+
+    def _flush(self, payloads: list[bytes]) -> None:
+        """Pass on together what came together: one write, however many frames it was in."""
+        if payloads:
+            self.pass_on(b"".join(payloads))
+            payloads.clear()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Ping(payload):
+                self._pong(payload)
+            case Text() if not self.relay.has_events:
+                raise RemoteProtocolError("text outside the page channel", close_code=UNSUPPORTED_DATA)
+            case Close(code):
+                self.relay.end(BrowserClosed(f"the browser closed with {code}"), reply=close_frame(code))
+            case _:
+                pass
 
     def _pong(self, payload: bytes) -> None:
         # A peer that pings and never reads must not fill our memory with pongs, and

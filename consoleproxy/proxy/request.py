@@ -53,6 +53,17 @@ def head_size(data: bytes | bytearray) -> int:
     return end + 4 if end >= 0 else 0
 
 
+def refusal_of(head: bytes) -> bytes:
+    """Return the answer to a head that goes no further, or nothing: an empty one was too long."""
+    if not head:
+        return plain_answer("431 Request Header Fields Too Large", "The request's head is too long.")
+    method = head.partition(b" ")[0]
+    if method not in {b"GET", b"HEAD"}:
+        status = "400 Bad Request" if head.startswith(b"\r\n") else "405 Method Not Allowed"
+        return plain_answer(status, "Only GET and HEAD are answered here.")
+    return b""
+
+
 def is_upgrade(head: bytes) -> bool:
     """Say whether ``head`` asks for a websocket; whether it asks properly is ``read_upgrade``'s to find."""
     return _UPGRADE.search(head) is not None
@@ -82,7 +93,10 @@ def read_upgrade(head: bytes) -> Upgrade:
 def plain_answer(status: str, text: str) -> bytes:
     """Return a whole HTTP answer for a request that never reaches aiohttp."""
     body = text.encode() + b"\n"
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+    )
     return head.encode() + b"Connection: close\r\n\r\n" + body
 
 

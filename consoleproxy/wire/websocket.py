@@ -153,7 +153,8 @@ class FrameParser:
     ``max_message`` bounds a message in bytes, whatever it is split into, and is checked before
     its payload arrives; ``max_text`` bounds a text message further, since it is collected.
     ``idle`` says that the next byte opens a new message: nothing is held back. ``is_over`` says
-    that nothing is read any more, after a goodbye or a breach.
+    that nothing is read any more, after a goodbye or a breach. ``frames`` counts those that were
+    opened: many small ones are dear, whatever they hold.
     """
 
     __slots__ = (
@@ -169,6 +170,7 @@ class FrameParser:
         "_message_size",
         "_opcode",
         "_remaining",
+        "frames",
         "idle",
         "is_over",
     )
@@ -187,6 +189,7 @@ class FrameParser:
         self._collected = bytearray()  # of a control frame
         self._decoder: _TextDecoder | None = None  # of the text message begun and not ended
         self.is_over = False
+        self.frames = 0
         self.idle = True
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -246,6 +249,7 @@ class FrameParser:
         self._mask = data[mask_at:payload_at]
         self._remaining = length
         self._in_frame = True
+        self.frames += 1
         if opcode < OP_CLOSE:
             self._message = opcode = opcode or self._message
             self._message_size += length

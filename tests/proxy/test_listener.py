@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -122,6 +124,55 @@ async def test_a_broken_upgrade_gets_a_refusal(made: Town, head: bytes) -> None:
     assert made.metric("consoleproxy_sessions") == 0
 
 
+async def test_a_broken_upgrade_with_a_good_token_opens_nothing(made: Town) -> None:
+    """A handshake that is refused consumes no session, replaces no viewer and dials no VM."""
+    token = made.token()
+    head = f"GET /websockify?token={quote(token, safe='')} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+    for rest in ("Connection: Upgrade\r\n\r\n", "Connection: close\r\n\r\n", "Sec-WebSocket-Version: 99\r\n\r\n"):
+        assert (await talk(made.port, (head + rest).encode())).startswith(b"HTTP/1.1 4")
+    assert 0 == made.vm.connects
+    viewer = await Viewer.open(made.port, token)
+    await viewer.enter()
+    await viewer.close()
+
+
+async def test_a_page_connection_is_counted_until_it_closes() -> None:
+    """Who asks for pages and does not go away fills his own places, not ours."""
+    async with town(single_port=None, page_port=0, websocket_port=0, max_pending_per_address=2) as made:
+        port = made.proxy.ports[0]
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in kept:
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"ready\n")
+        assert 2 == made.metric("consoleproxy_pending")
+        assert b"" == await talk(port)
+        for _, writer in kept:
+            writer.close()
+        await made.vm.until(lambda: made.metric("consoleproxy_pending") == 0)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_pipelined_requests_cost_no_memory(is_shared: bool) -> None:  # noqa: FBT001
+    """Requests piled up behind a page request are cut off, and nothing of them stays."""
+    async with town(single_port=0 if is_shared else None, page_port=0, websocket_port=0) as made:
+        before = made.metric("consoleproxy_pending")
+        request = b"GET /console HTTP/1.1\r\nHost: x\r\n\r\n"
+        _, writer = await asyncio.open_connection("127.0.0.1", made.proxy.ports[0])
+        with suppress(ConnectionError):
+            for _ in range(200):
+                writer.write(request * 500)
+                await asyncio.wait_for(writer.drain(), 1)
+        writer.transport.abort()
+        await made.vm.until(lambda: made.metric("consoleproxy_pending") == before)
+
+
+async def test_only_get_is_answered(made: Town) -> None:
+    """A body that never ends is not waited for."""
+    answer = await talk(made.port, b"POST /console HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert (await talk(made.port, b"\r\n\r\nGET /console HTTP/1.1\r\nX: ")).startswith(b"HTTP/1.1 400")
+
+
 async def test_an_address_over_its_cap_is_turned_away() -> None:
     """With room for two, a third waiting connection is closed at once, and the first two live on."""
     async with town(max_pending_per_address=2, request_timeout=5) as made:
@@ -133,6 +184,13 @@ async def test_an_address_over_its_cap_is_turned_away() -> None:
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 200")
             writer.close()
+
+
+def test_an_ipv6_network_counts_as_one() -> None:
+    """Who has one address of a /64 has them all."""
+    admission = Admission(most=10, most_per_address=2)
+    addresses = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2")
+    assert [True, True, False, True, True, True] == [admission.enter(address) for address in addresses]
 
 
 def test_admission_counts_in_all_and_for_each_address() -> None:

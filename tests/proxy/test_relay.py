@@ -10,12 +10,15 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from consoleproxy.access.token import decode, encode
+from consoleproxy.proxy.relay import SMALL_READ, BrowserEnd
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.town import Town, town
 from tests.helpers.viewer import CHANNEL, Viewer
@@ -219,3 +222,52 @@ async def test_bytes_that_the_vm_sends_along_with_server_init_are_not_lost() -> 
         viewer = await made.view()
         assert await viewer.read(3) == b"\x02" * 3
         await viewer.close()
+
+
+FLOODS = {
+    "empty fragments": Frame(Opcode.BINARY, b"", fin=False).serialize(mask=True)
+    + Frame(Opcode.CONT, b"", fin=False).serialize(mask=True) * 20_000,
+    "pings": Frame(Opcode.PING, b"").serialize(mask=True) * 20_000,
+    "tiny frames": Frame(Opcode.BINARY, b"\xff").serialize(mask=True) * 20_000,
+    "after a breach": b"\xff" * 200_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+async def test_a_flood_of_tiny_frames_is_taken_in_small_portions(made: Town, flood: bytes) -> None:
+    """However much a browser sends, one turn of the loop takes a few kilobytes of it."""
+    viewer = await made.view()
+    browser = (await relay_of(made)).browser
+    for _ in range(5):
+        viewer.websocket.transport.write(flood)
+    await made.vm.until(lambda: len(browser.get_buffer(0)) == SMALL_READ)
+    portions: list[int] = []
+    read = type(browser).buffer_updated
+    turns = 0
+
+    def count(end: BrowserEnd, nbytes: int) -> None:
+        portions.append(nbytes)
+        read(end, nbytes)
+
+    with patch.object(type(browser), "buffer_updated", count):
+        while turns < 20:
+            before = len(portions)
+            await asyncio.sleep(0)
+            turns += 1
+            assert len(portions) - before <= 2
+    assert max(portions, default=0) <= SMALL_READ
+    viewer.reset()
+
+
+async def test_bytes_that_came_with_the_request_are_not_lost(made: Town) -> None:
+    """A client may send its first frame in one packet with the upgrade request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+    upgrade = (
+        f"GET /websockify?token={quote(made.token(), safe='')} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    early = Frame(Opcode.BINARY, b"RFB 003.008\n\x01\x01" + KEY).serialize(mask=True)
+    writer.write(upgrade.encode() + early)
+    await made.vm.until(lambda: bytes(made.vm.received) == KEY)
+    writer.close()
+    await reader.read()
