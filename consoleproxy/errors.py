@@ -21,6 +21,10 @@ class ConfigError(Exception):
     """A setting, file or argument is wrong; the text names it, its value and the mend."""
 
 
+class LinkRefused(Exception):
+    """The manager does not take this proxy, or takes it no more; the text says why, for both logs."""
+
+
 class ConsoleError(Exception):
     """A console was refused or ended. Raise a subclass; the text is for the log only."""
 

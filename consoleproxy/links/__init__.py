@@ -1,15 +1,23 @@
 """Reaching the control plane: who may enter, and what became of it.
 
 A console never knows which control plane it has: it holds a ``ControlLink`` and
-asks its ``capabilities``. ``direct`` is the one inside the same process.
+asks its ``capabilities``.
+
+``direct``  the manager inside the same process
+``http``    our own manager, JSON over a websocket
+``managed`` what these two share: up again after each fall, reports, commands
+``ledger``  what the manager has not acknowledged yet
+``state``   who this proxy is, from one start to the next
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from consoleproxy.messages import AccessAnswer, AccessRequest, SessionEnd, SessionOpened
+from consoleproxy.access.token import TokenKeys
+from consoleproxy.messages import AccessAnswer, AccessRequest, ProxyDescription, SessionEnd, SessionOpened
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +35,48 @@ class Capabilities:
     user_names: bool = False
 
 
+class ProxyControl(Protocol):
+    """What the control plane may see of a proxy and do to it. None of it waits."""
+
+    def describe(self) -> ProxyDescription:
+        """Say who the proxy is; the link adds the sessions, of which it was told."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the proxy takes no new consoles."""
+
+    def use_keys(self, keys: TokenKeys) -> None:
+        """Open tokens with these keys from now on."""
+
+    def use_settings(self, settings: Mapping[str, str]) -> None:
+        """Follow the settings that it knows; the others are not for it."""
+
+    def kill(self, session_id: str, reason: str) -> bool:
+        """End a console, ``reason`` being killed or locked; false when there is no such console."""
+
+    def drain(self) -> None:
+        """Take no new consoles."""
+
+
 class ControlLink(Protocol):
-    """The proxy's way to its control plane (contracts of the planes, both directions)."""
+    """The proxy's way to its control plane (contracts of the planes, both directions).
+
+    ``start`` it when the proxy's ports are known; ``close`` it always, and after the last ``ended``.
+    """
 
     @property
     def capabilities(self) -> Capabilities:
         """What this control plane can do."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the control plane knows this proxy now."""
+
+    async def start(self, control: ProxyControl) -> None:
+        """Begin to reach the control plane, and go on until ``close``; does not wait until it is reached."""
+
+    async def close(self) -> None:
+        """Tell what was not told yet, for a moment, and leave."""
 
     async def authorise(self, request: AccessRequest) -> AccessAnswer:
         """Consume the one-time session and say yes, or raise a ``Refused`` error.
@@ -41,7 +85,10 @@ class ControlLink(Protocol):
         """
 
     def opened(self, session: SessionOpened) -> None:
-        """Tell that a console runs; never waits."""
+        """Tell that a console runs; never waits. Call it as soon as ``authorise`` has returned."""
 
     def ended(self, session: SessionEnd) -> None:
         """Tell that a console ended; called exactly once for each ``opened``; never waits."""
+
+    def draining(self) -> None:
+        """Tell that the proxy takes no new consoles; never waits."""

@@ -54,6 +54,9 @@ def start_logging(level: str, style: str, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # These two tell of every step, the second with the values of every statement.
+    for name in ("alembic", "aiosqlite"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -12,10 +12,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 Readiness = Callable[[], tuple[bool, dict[str, str]]]
 
 
-def ops_app(registry: CollectorRegistry, readiness: Readiness) -> web.Application:
-    """Return the application with ``/metrics``, ``/livez`` and ``/readyz`` (``?verbose``)."""
+def ops_app(
+    registry: CollectorRegistry, readiness: Readiness, *, refresh: Callable[[], Awaitable[None]] | None = None
+) -> web.Application:
+    """Return the application with ``/metrics``, ``/livez`` and ``/readyz`` (``?verbose``).
+
+    ``refresh`` is awaited before the metrics are read.
+    """
 
     async def metrics(_: web.Request) -> web.Response:
+        if refresh is not None:
+            await refresh()
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def livez(_: web.Request) -> web.Response:

@@ -1,13 +1,17 @@
-"""Builds the proxy from its settings, starts it, drains it, stops it."""
+"""Builds the proxy from its settings, starts it, drains it, stops it; and ``consoleproxy proxy``."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 import resource
-import socket
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -15,14 +19,20 @@ from prometheus_client import CollectorRegistry
 from consoleproxy import backends
 from consoleproxy.access.token import TokenKeys
 from consoleproxy.config import Settings
-from consoleproxy.errors import ConfigError, Draining
+from consoleproxy.errors import Draining, ManagerAwayError, SessionEnded
 from consoleproxy.links import ControlLink
+from consoleproxy.links.http import HTTPLink
+from consoleproxy.links.state import Identity, kept_proxy_id
+from consoleproxy.net.listening import is_loopback, listen, listen_at
 from consoleproxy.net.tasks import Tasks
+from consoleproxy.ops.logs import start_logging
 from consoleproxy.ops.metrics import ProxyMetrics
-from consoleproxy.ops.pages import PageFiles
+from consoleproxy.ops.pages import PageFiles, find_page_files
+from consoleproxy.ops.process import Service, serve
 from consoleproxy.ops.routes import ops_app
 from consoleproxy.proxy.carried import Carried
 from consoleproxy.proxy.console import Console, ConsoleContext, Limits
+from consoleproxy.proxy.control import AppControl
 from consoleproxy.proxy.end import Patience
 from consoleproxy.proxy.listener import Admission, Arrival, Listener
 from consoleproxy.proxy.pages import public_app
@@ -31,10 +41,10 @@ from consoleproxy.proxy.sessions import SessionTable
 
 log = logging.getLogger(__name__)
 
-#: Connections that the kernel keeps for us while the loop is busy.
-BACKLOG = 1024
 #: Seconds for which a kept-alive connection may wait for its next page.
 KEEPALIVE = 15.0
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +59,25 @@ class Port:
 class Proxy:
     """One proxy in one process. ``start`` it; ``drain`` is optional; ``stop`` it always.
 
-    ``link`` leads to the control plane, ``keys`` open its tokens.
+    ``link`` leads to the control plane; the proxy starts and closes it. ``keys`` open its tokens;
+    without them the proxy waits for the manager's. ``identity`` is who the manager takes it for.
     """
 
-    def __init__(self, settings: Settings, link: ControlLink, keys: TokenKeys, files: PageFiles) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        link: ControlLink,
+        keys: TokenKeys | None,
+        files: PageFiles,
+        identity: Identity | None = None,
+    ) -> None:
         self._settings = settings
+        self._link = link
         self._files = files
+        self.control = AppControl(self, identity or Identity())
         self.keys = keys
         self.is_draining = False
+        self.checks_source_address = settings.check_source_address
         self.registry = CollectorRegistry()
         self._carried = Carried()
         self._table = SessionTable(most=settings.max_sessions)
@@ -74,15 +95,21 @@ class Proxy:
             patience=self._patience,
             limits=_limits(settings),
             carried=self._carried,
-            keys=lambda: self.keys,
+            keys=self._token_keys,
             check_admission=self._check_admission,
             dial=backends.dial,
             allowed_origins=frozenset(settings.allowed_origins),
-            check_source_address=settings.check_source_address,
+            checks_source_address=lambda: self.checks_source_address,
         )
         metrics.watch("consoleproxy_sessions", "Slots taken by consoles", lambda: len(self._table))
         metrics.watch("consoleproxy_pending", "Connections that are not yet consoles", lambda: len(self._admission))
         metrics.watch("consoleproxy_refused_connections", "Connections over a cap", lambda: self._admission.refused)
+        metrics.watch(
+            "consoleproxy_plaintext_listeners",
+            "Public ports without TLS that other machines can reach",
+            lambda: 0 if is_loopback(settings.listen_address) else len(self._listeners),
+        )
+        metrics.watch("consoleproxy_link_up", "Whether the manager knows this proxy now", lambda: link.is_up)
 
     def __len__(self) -> int:
         """Count the sessions."""
@@ -93,6 +120,17 @@ class Proxy:
         """The public ports, in the order page, websocket; one where they are joined."""
         return [listener.port for listener in self._listeners]
 
+    @property
+    def capacity(self) -> int:
+        """The most consoles at once."""
+        return self._table.most
+
+    @property
+    def address(self) -> str:
+        """Where browsers find it: all addresses is where to listen, not where to go."""
+        listening = self._settings.listen_address
+        return self._settings.public_address or _ANY_ADDRESS.get(listening, listening)
+
     async def start(self) -> None:
         """Open the ports; raise ``ConfigError`` naming the one that cannot be had."""
         _raise_file_limit()
@@ -100,16 +138,27 @@ class Proxy:
             for port in _ports(self._settings):
                 await self._open_port(port)
             await self._open_ops_port()
+            await self._link.start(self.control)
         except BaseException:
             await self.stop()
             raise
         for listener in self._listeners:
             listener.start()
+        if not is_loopback(self._settings.listen_address):
+            log.warning(
+                "consoles are served without TLS: put a TLS-terminating proxy in front, and let nobody else reach us",
+                extra={"address": self._settings.listen_address, "ports": self.ports},
+            )
 
     async def drain(self, seconds: float) -> None:
         """Take no new consoles, and wait until the running ones have ended, at most ``seconds``."""
         self.is_draining = True
+        self._link.draining()
         await self._carried.wait_empty(seconds)
+
+    def end_session(self, session_id: str, error: SessionEnded) -> bool:
+        """End the console of a session for ``error``; false when there is none."""
+        return self._carried.end_session(session_id, error)
 
     async def stop(self) -> None:
         """End every console with a word, then close every port, task and socket."""
@@ -121,6 +170,8 @@ class Proxy:
         await self._patience.farewells.wait_empty()
         await self._tasks.close()
         self._patience.close()
+        # The last ends are told before the link goes.
+        await self._link.close()
         await self._runners.aclose()
         # What was aborted is closed by the loop in its next turn.
         await asyncio.sleep(0)
@@ -131,8 +182,9 @@ class Proxy:
         parts = {
             "sessions": f"{len(self._table)} of {self._table.most}",
             "drain": "draining" if self.is_draining else "no",
+            "manager": "linked" if self._link.is_up else "away",
         }
-        return not (self.is_draining or is_full), parts
+        return self._link.is_up and not (self.is_draining or is_full), parts
 
     async def _open_port(self, port: Port) -> None:
         sock = listen(self._settings.listen_address, port.number)
@@ -154,8 +206,7 @@ class Proxy:
     async def _open_ops_port(self) -> None:
         if not self._settings.ops_listen:
             return
-        host, _, port = self._settings.ops_listen.rpartition(":")
-        sock = listen(host, int(port))
+        sock = listen_at(self._settings.ops_listen)
         runner = await self._run(ops_app(self.registry, self.readiness))
         await web.SockSite(runner, sock).start()
         self.ops_port = sock.getsockname()[1]
@@ -173,17 +224,10 @@ class Proxy:
         if self.is_draining:
             raise Draining("no new consoles")
 
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening, non-blocking socket; raise ``ConfigError`` when it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"cannot listen on {host}:{port}: {reason}; choose another address or port") from error
-    sock.setblocking(False)
-    return sock
+    def _token_keys(self) -> TokenKeys:
+        if self.keys is None:
+            raise ManagerAwayError("the manager has not sent the token keys yet")
+        return self.keys
 
 
 def _ports(settings: Settings) -> list[Port]:
@@ -210,3 +254,58 @@ def _raise_file_limit() -> None:
     """Let this process open as many descriptors as the system lets it: a console needs two."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def run(settings: Settings, folder: Path, *, json_output: bool) -> None:
+    """Run the proxy until it is asked to stop; SIGTERM lets its consoles end by themselves first.
+
+    ``folder`` keeps its id. ``json_output``: tell its addresses on standard output once it is ready.
+    Raises ``ConfigError`` when it cannot start.
+    """
+    start_logging(settings.log_level, settings.log_format)
+
+    async def announce(service: Service) -> None:
+        _announce(cast("_Program", service), json_output=json_output)
+
+    serve(lambda: _Program(settings, folder), announce)
+
+
+class _Program:
+    """The proxy and its link as a service."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        ca_file = Path(settings.manager_ca) if settings.manager_ca else None
+        link = HTTPLink(settings.manager_url, settings.link_secret, ca_file=ca_file)
+        identity = Identity(settings.proxy_name, settings.public_address, kept_proxy_id(folder))
+        self.proxy = Proxy(settings, link, None, find_page_files(), identity)
+
+    async def start(self) -> None:
+        await self.proxy.start()
+
+    async def drain(self) -> None:
+        await self.proxy.drain(self.settings.drain_timeout)
+
+    async def stop(self) -> None:
+        await self.proxy.stop()
+
+
+def _announce(program: _Program, *, json_output: bool) -> None:
+    told = addresses(program.proxy, program.settings.proxy_name)
+    fields = {"proxy": told["name"], "http_url": told["http_url"], "websocket_url": told["websocket_url"]}
+    log.info("proxy ready", extra={**fields, "ops_url": told["ops_url"], "manager": program.settings.manager_url})
+    if json_output:
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+
+
+def addresses(proxy: Proxy, name: str) -> dict[str, str | int]:
+    """Return where a proxy in this process is found, for scripts and people."""
+    host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
+    return {
+        "name": name,
+        "http_url": f"http://{host}:{proxy.ports[0]}",
+        "websocket_url": f"ws://{host}:{proxy.ports[-1]}/websockify",
+        "ops_url": f"http://127.0.0.1:{proxy.ops_port}" if proxy.ops_port else "",
+        "pid": os.getpid(),
+    }

@@ -44,6 +44,13 @@ class Carried:
         if (console := self._consoles.get(slot)) is not None:
             console.end(error)
 
+    def end_session(self, session_id: str, error: SessionEnded) -> bool:
+        """End the consoles of a session, in whatever phase; false when there is none."""
+        slots = [slot for slot in self._consoles if slot.request.session_id == session_id]
+        for slot in slots:
+            self.end(slot, error)
+        return bool(slots)
+
     def end_all(self, error: SessionEnded) -> None:
         """End every console."""
         for console in list(self._consoles.values()):

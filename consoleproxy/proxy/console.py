@@ -78,8 +78,8 @@ class Limits:
 class ConsoleContext:
     """What every console of a proxy shares.
 
-    ``keys`` and ``is_draining`` are asked each time, since they change while the proxy
-    runs. ``carried`` is where a console stands from its slot to its end.
+    ``keys``, ``check_admission`` and ``checks_source_address`` are asked each time, since
+    their answers change while the proxy runs. ``carried`` is where a console stands from its slot to its end.
     """
 
     link: ControlLink
@@ -92,7 +92,7 @@ class ConsoleContext:
     check_admission: Callable[[], None]
     dial: Callable[[Target], Awaitable[ByteStream]]
     allowed_origins: frozenset[str]
-    check_source_address: bool
+    checks_source_address: Callable[[], bool]
 
 
 class Console:
@@ -165,7 +165,7 @@ class Console:
             peer=self._arrival.address,
             origin=upgrade.origin,
             host=upgrade.host,
-            check_source=self._context.check_source_address,
+            check_source=self._context.checks_source_address(),
             allowed_origins=self._context.allowed_origins,
         )
 

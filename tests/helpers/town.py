@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 from consoleproxy.access.token import TokenKey, TokenKeys
 from consoleproxy.config import Settings
-from consoleproxy.links.direct import DirectLink
 from consoleproxy.manager.endpoint import ProxyAddress
-from consoleproxy.manager.service import ConsoleService, Instance
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.proxy.app import Proxy
+from tests.helpers.authority import ConsoleService, Instance
+from tests.helpers.authority_link import AuthorityLink
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.viewer import Viewer
 
@@ -73,7 +73,7 @@ async def town(*, vm: FakeVM | None = None, settings: Settings = QUICK, **change
     await vm.start()
     key = TokenKey.generate(secrets.token_bytes)
     service = ConsoleService(key, lambda: ProxyAddress("127.0.0.1", proxy.ports[0], proxy.ports[-1]))
-    proxy = Proxy(settings, DirectLink(service), TokenKeys(key), find_page_files())
+    proxy = Proxy(settings, AuthorityLink(service), TokenKeys(key), find_page_files())
     made = Town(proxy, service, vm)
     made.add_vm(vm, vm_id=VM_ID)
     try:

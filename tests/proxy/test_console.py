@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from consoleproxy.manager.service import Instance
 from consoleproxy.messages import AccessAnswer, AccessRequest
+from tests.helpers.authority import Instance
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.town import VM_ID, Town, town
 from tests.helpers.viewer import CHANNEL, Viewer

@@ -186,6 +186,7 @@ async def test_pings_without_reading_do_not_fill_the_memory(made: Town) -> None:
 async def test_a_view_only_session_passes_no_input(made: Town) -> None:
     """Keys, pointer and clipboard stop at the proxy; asking for pictures goes on."""
     keys = made.proxy.keys
+    assert keys is not None
     token = encode({**decode(made.token(), keys), "viewOnly": True}, keys.current, secrets.token_bytes(12))
     viewer = await Viewer.open(made.port, token)
     await viewer.enter()
