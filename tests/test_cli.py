@@ -138,20 +138,19 @@ def test_config_prints_the_readmes_table(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_demo_gets_the_settings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """``demo`` hands the settings on, and its status back."""
+    """``demo`` hands the settings on; a demo that was asked to stop has done well."""
     calls = []
 
     class FakeDemo(ModuleType):
         @staticmethod
-        def run(settings: Settings, *, json_output: bool) -> int:
+        def run(settings: Settings, *, json_output: bool) -> None:
             calls.append((settings, json_output))
-            return 5
 
     fake = FakeDemo("consoleproxy.demo")
     monkeypatch.setitem(sys.modules, "consoleproxy.demo", fake)
     monkeypatch.setattr("consoleproxy.demo", fake, raising=False)
-    assert (5, "", "") == run(capsys, "demo", "--json", "--demo-vms", "3")
-    assert (5, "", "") == run(capsys, "demo")
+    assert (0, "", "") == run(capsys, "demo", "--json", "--demo-vms", "3")
+    assert (0, "", "") == run(capsys, "demo")
     assert [(Settings(demo_vms=3), True), (Settings(), False)] == calls
 
 

@@ -276,7 +276,8 @@ def test_kubernetes_own_names_are_no_settings() -> None:
         "CONSOLEPROXY_MANAGER_PORT": "tcp://10.0.0.2:6081",
     }
     assert Settings() == load({}, environ).settings
-    assert 7 == load({}, {"CONSOLEPROXY_MANAGER_PORT": "7"}).settings.manager_port
+    with pytest.raises(ConfigError, match="CONSOLEPROXY_MANAGER_PORT"):
+        load({}, {"CONSOLEPROXY_MANAGER_PORT": "7"})
 
 
 def test_secrets_are_read_from_elsewhere(tmp_path: Path) -> None:

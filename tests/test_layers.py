@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 CONFIG_IMPORTERS = frozenset({"cli", "demo", "proxy.app", "manager.app", "ops.logs"})
 
 #: Who may ask the package itself for its version.
-ROOT_IMPORTERS = frozenset({"cli", "proxy.pages"})
+ROOT_IMPORTERS = frozenset({"cli", "proxy.control", "proxy.pages"})
 
 PURE = frozenset({"wire", "access"})
 

@@ -1,5 +1,6 @@
 """The command line: what a person types, and what the shell gets back.
 
+``programs``  ``consoleproxy demo``, ``manager`` and ``proxy``
 ``parser``    argparse with clear errors: one line, and the nearest name that exists
 ``settings``  ``consoleproxy config``
 ``tokens``    ``consoleproxy token``: CloudStack's tokens and tickets by hand
@@ -17,10 +18,8 @@ import sys
 from collections.abc import Sequence
 
 from consoleproxy import __version__
-from consoleproxy.cli import settings, tokens
+from consoleproxy.cli import programs, settings, tokens
 from consoleproxy.cli.parser import Parser
-from consoleproxy.config import add_flags, load_all
-from consoleproxy.config.secrets import SecretReader
 from consoleproxy.errors import ConfigError, ConsoleError
 
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
@@ -32,20 +31,13 @@ _DESCRIPTION = "The screen of a virtual machine, in the browser: bridges noVNC t
 _EXAMPLES = """\
 examples:
   consoleproxy demo                   open the printed address in a browser and click a VM
+  consoleproxy manager --inventory inventory.yaml --link-secret @link.secret
+  consoleproxy proxy --manager-url http://127.0.0.1:6081 --link-secret @link.secret
+                                      the two halves, on one machine or on many
   consoleproxy config --max-sessions 500
                                       show every setting, and where its value comes from
   consoleproxy token decode TOKEN --encryptor-password key.json
                                       see what a console link allows
-"""
-
-_DEMO_EXAMPLES = """\
-examples:
-  consoleproxy demo
-  consoleproxy demo --single-port 8000 --demo-vms 4
-  consoleproxy demo --config demo.toml --log-level debug
-
-Each setting is also an environment name (CONSOLEPROXY_SINGLE_PORT) and a key of the TOML
-file (single_port); a flag wins over the environment, the environment over the file.
 """
 
 
@@ -94,15 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="consoleproxy", description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"consoleproxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    demo = commands.add_parser(
-        "demo",
-        help="demo VMs, manager and proxy in one process",
-        description="Start demo VMs, a manager and a proxy in one process, and print where to look.",
-        epilog=_DEMO_EXAMPLES,
-    )
-    demo.add_argument("--json", action="store_true", help="use free ports and print the addresses as one line of JSON")
-    add_flags(demo)
-    demo.set_defaults(run=_demo)
+    programs.add_commands(commands)
     settings.add_command(commands)
     tokens.add_commands(commands)
     return parser
@@ -115,14 +99,6 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(end.code or 0)
     status: int = arguments.run(arguments)
     return status
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    # Here, so that the other commands need not wait until servers are imported.
-    from consoleproxy import demo  # noqa: PLC0415
-
-    loaded = load_all(vars(arguments), os.environ, SecretReader(sys.stdin))
-    return demo.run(loaded.settings, json_output=arguments.json)
 
 
 def _complain(error: Exception, status: int) -> int:

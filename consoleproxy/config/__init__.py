@@ -25,11 +25,13 @@ from typing import Any
 from consoleproxy.config.kinds import (
     ADDRESS,
     ADDRESS_PORT,
+    FILE,
     HOST,
     ORIGINS,
     PORT,
     PORT_OR_OFF,
     SECRET,
+    TEXT,
     TIMEOUT,
     YES_OR_NO,
     Kind,
@@ -49,7 +51,8 @@ CONFIG_NAME = "CONSOLEPROXY_CONFIG"
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
-_LISTENING, _ACCESS, _LIMITS, _DEADLINES, _LOG, _DEMO = "Listening", "Access", "Limits", "Deadlines", "Log", "Demo"
+_LISTENING, _ACCESS, _LIMITS, _DEADLINES, _LOG = "Listening", "Access", "Limits", "Deadlines", "Log"
+_DEMO, _MANAGER, _LINK = "Demo", "Manager", "Link between proxy and manager"
 
 
 def _setting(default: object, kind: Kind, group: str, text: str, example: str) -> Any:  # noqa: ANN401 - what dataclasses.field gives
@@ -126,7 +129,36 @@ class Settings:
     demo_qemu: str = _setting(
         "auto", choice("auto", "on", "off"), _DEMO, "start a real virtual machine; auto where QEMU is installed", "off"
     )
-    manager_port: int = _setting(6081, PORT, _DEMO, "port of the demo's start page; 0 takes any free one", "8081")
+    proxies: int = _setting(1, count(1), _DEMO, "proxies of the demo; more than one run as processes of their own", "3")
+    manager_listen: str = _setting(
+        "127.0.0.1:6081",
+        ADDRESS_PORT,
+        _MANAGER,
+        "where the manager answers API, proxies and, in the demo, the start page",
+        "192.0.2.1:6081",
+    )
+    manager_cert: str = _setting(
+        "", FILE, _MANAGER, "PEM file of the manager's certificate chain; empty serves plain HTTP", "manager.pem"
+    )
+    manager_key: str = _setting("", FILE, _MANAGER, "PEM file of its private key", "manager.key")
+    inventory: str = _setting("", FILE, _MANAGER, "YAML file of accounts and instances", "inventory.yaml")
+    state_folder: str = _setting(
+        "consoleproxy-state",
+        FILE,
+        _MANAGER,
+        "where a manager keeps its store, and a proxy its id",
+        "/var/lib/consoleproxy",
+    )
+    manager_url: str = _setting(
+        "", TEXT, _LINK, "the manager that a proxy belongs to", "https://manager.example.test:6081"
+    )
+    manager_ca: str = _setting("", FILE, _LINK, "PEM file of the CA that signed the manager's certificate", "ca.pem")
+    link_secret: str = _setting(
+        "", SECRET, _LINK, "what proxies show their manager; both sides have the same", "@/run/secrets/link"
+    )
+    proxy_name: str = _setting(
+        "", TEXT, _LINK, "how the manager calls a proxy; empty takes the machine's name", "v-2-VM"
+    )
 
 
 @dataclass(frozen=True, slots=True)

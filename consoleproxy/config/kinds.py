@@ -136,4 +136,6 @@ ORIGINS = Kind("A,B", "origins such as https://cloud.example.test, or host names
 TIMEOUT = duration(0.01)
 YES_OR_NO = Kind("true|false", "true or false", _yes_or_no, lambda value: str(value).lower())
 #: Never shown; ``@FILE`` and ``-`` are read before it is parsed.
+TEXT = Kind("TEXT", "a text", str)
+FILE = Kind("FILE", "a path", str)
 SECRET = Kind("SECRET", "a text, @FILE or - for standard input", str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -10,52 +11,72 @@ import tempfile
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
-from aiohttp import web
-
-from consoleproxy.access.token import TokenKey, TokenKeys
 from consoleproxy.config import Settings
-from consoleproxy.demo.guest import QemuGuest, find_qemu
-from consoleproxy.demo.screen import ScreenServer
+from consoleproxy.demo.guest import find_qemu
+from consoleproxy.demo.machines import LOOPBACK, DemoMachines
+from consoleproxy.demo.proxies import ProxyChildren
+from consoleproxy.demo.start_page import ApiClient, start_routes
 from consoleproxy.errors import ConfigError
 from consoleproxy.links.direct import DirectLink
-from consoleproxy.manager.app import start_app
-from consoleproxy.manager.endpoint import ProxyAddress, root_url
-from consoleproxy.manager.service import ConsoleService, Instance
+from consoleproxy.links.state import Identity
+from consoleproxy.manager.inventory import Inventory
+from consoleproxy.manager.model import Account
+from consoleproxy.manager.program import Manager
+from consoleproxy.net.listening import is_loopback
 from consoleproxy.ops.pages import find_page_files
-from consoleproxy.proxy.app import Proxy, listen
+from consoleproxy.proxy.app import Proxy, addresses
 
-LOOPBACK = "127.0.0.1"
-ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+#: Seconds for the proxies to be known to the manager.
+LINK_SECONDS = 15.0
 
 
 class DemoTown:
-    """Demo VMs, their manager and a proxy. ``start`` it, then ``stop`` it always.
+    """Demo VMs, their manager and proxies. ``start`` it, then ``stop`` it always.
 
     ``any_port``: let the kernel choose every port, so that many can run side by side.
     """
 
     def __init__(self, settings: Settings, *, any_port: bool) -> None:
         if any_port:
-            settings = dataclasses.replace(settings, single_port=0, manager_port=0, ops_listen=f"{LOOPBACK}:0")
+            settings = dataclasses.replace(
+                settings, single_port=0, manager_listen=f"{LOOPBACK}:0", ops_listen=f"{LOOPBACK}:0"
+            )
+        if not is_loopback(settings.manager_listen.rpartition(":")[0]):
+            raise ConfigError(
+                f"manager_listen is {settings.manager_listen}: the demo's start page opens every console, so it must "
+                "listen on loopback, such as 127.0.0.1:6081"
+            )
         self._settings = settings
         self._stack = AsyncExitStack()
-        self._manager_port = 0
-        keys = _token_keys(settings)
-        files = find_page_files()
-        self.service = ConsoleService(keys.current, self._proxy_address)
-        self.proxy = Proxy(settings, DirectLink(self.service), keys, files)
-        self._start_app = start_app(self.service, files)
+        self._folder = Path()
+        self._secret = secrets.token_urlsafe(24)
+        self.account = Account(
+            str(uuid.uuid4()), "demo", secrets.token_urlsafe(32), secrets.token_urlsafe(32), is_admin=True
+        )
+        self.machines = DemoMachines(screens=settings.demo_vms, qemu=settings.demo_qemu, account_id=self.account.id)
+        self._files = find_page_files()
+        self._proxies: list[dict[str, Any]] = []
+        self._own_proxy: Proxy | None = None
+        self.manager: Manager
 
     async def start(self) -> None:
-        """Start VMs, proxy and start page; raise ``ConfigError`` for a port that is taken."""
-        for number in range(1, self._settings.demo_vms + 1):
-            await self._add_screen(number)
-        await self._add_guest()
-        # Last, so that it is stopped first: its viewers are told that it stops, not that their VM has gone.
-        self._stack.push_async_callback(self.proxy.stop)
-        await self.proxy.start()
-        await self._open_start_page()
+        """Start VMs, manager and proxies; raise ``ConfigError`` for a port that is taken."""
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="consoleproxy-demo-")))
+        self._stack.push_async_callback(self.machines.stop)
+        await self.machines.start()
+        await self._start_manager()
+        if self._settings.proxies == 1:
+            await self._start_own_proxy()
+        else:
+            await self._start_children()
+        await self._wait_for_links()
+
+    async def drain(self) -> None:
+        """Take no new consoles, and wait for those that run here."""
+        if self._own_proxy is not None:
+            await self._own_proxy.drain(self._settings.drain_timeout)
 
     async def stop(self) -> None:
         """Stop what was started, the last first."""
@@ -64,79 +85,74 @@ class DemoTown:
     @property
     def start_url(self) -> str:
         """Where a person begins."""
-        return f"http://{LOOPBACK}:{self._manager_port}/"
+        return f"http://{LOOPBACK}:{self.manager.port}/"
 
     def as_json(self) -> str:
         """Return one line for scripts."""
-        address = self._proxy_address()
-        http_url = root_url(address)
-        proxy = {
-            "name": "proxy-1",
-            "http_url": http_url,
-            "websocket_url": f"ws://{address.host}:{address.websocket_port}/websockify",
-            "ops_url": f"http://{LOOPBACK}:{self.proxy.ops_port}",
-            "pid": os.getpid(),
-        }
-        instances = [{"id": i.id, "name": i.name, "displayname": i.display_name} for i in self.service.instances]
-        start = {"start_url": self.start_url, "manager_url": self.start_url.rstrip("/")}
-        return json.dumps({**start, "proxies": [proxy], "instances": instances})
+        vms = [{"id": vm.id, "name": vm.name, "displayname": vm.display_name} for vm in self.machines.instances]
+        return json.dumps(
+            {
+                "pid": os.getpid(),
+                "start_url": self.start_url,
+                "api_url": f"{self.start_url}client/api",
+                "api_key": self.account.api_key,
+                "secret_key": self.account.secret_key,
+                "manager_url": self.start_url.rstrip("/"),
+                "manager_ops_url": f"http://{LOOPBACK}:{self.manager.ops_port}" if self.manager.ops_port else "",
+                "proxies": self._proxies,
+                "instances": vms,
+            }
+        )
 
     def as_text(self) -> str:
         """Return what a person is told."""
-        names = "\n".join(f"    {vm.display_name:<20} {vm.description}" for vm in self.service.instances)
+        names = "\n".join(f"    {vm.display_name:<20} {vm.description}" for vm in self.machines.instances)
         qemu = "" if find_qemu() else "    (apt install qemu-system-x86 adds a real guest)\n"
-        ops = f"  Metrics: http://{LOOPBACK}:{self.proxy.ops_port}/metrics\n" if self.proxy.ops_port else ""
-        return (
-            f"\n  Open {self.start_url} in a browser and choose a virtual machine:\n\n{names}\n{qemu}\n"
-            f"{ops}  Ctrl-C ends the demo.\n"
+        lines = [f"\n  Open {self.start_url} in a browser and choose a virtual machine:\n\n{names}\n{qemu}"]
+        lines += [
+            f"  {proxy['name']}: {proxy['http_url']}, metrics at {proxy['ops_url']}/metrics" for proxy in self._proxies
+        ]
+        return "\n".join([*lines, "  Ctrl-C ends the demo.\n"])
+
+    async def _start_manager(self) -> None:
+        api = ApiClient(self.account)
+        self._stack.push_async_callback(api.close)
+        # The operators' port is the proxy's where that is in this process too.
+        ops = f"{LOOPBACK}:0" if self._settings.ops_listen else ""
+        self.manager = Manager(
+            self._folder / "manager", self._secret, listen=self._settings.manager_listen, ops_listen=ops
         )
+        self._stack.push_async_callback(self.manager.stop)
+        inventory = Inventory((self.account,), tuple(self.machines.instances))
+        await self.manager.start(inventory, start_routes(api, self._files))
+        api.url = f"{self.start_url}client/api"
 
-    def _proxy_address(self) -> ProxyAddress:
-        ports = self.proxy.ports
-        host = self._settings.public_address or self._settings.listen_address
-        # All addresses is where to listen, not where to go.
-        host = LOOPBACK if host in ANY_ADDRESS else host
-        return ProxyAddress(host, page_port=ports[0], websocket_port=ports[-1])
+    async def _start_own_proxy(self) -> None:
+        link = DirectLink(self.manager.service)
+        self.manager.send_commands_by(link.command)
+        self.manager.service.on_settings_changed.append(link.push_settings)
+        proxy = self._own_proxy = Proxy(self._settings, link, None, self._files, Identity("proxy-1"))
+        self._stack.push_async_callback(proxy.stop)
+        await proxy.start()
+        self._proxies = [dict(addresses(proxy, "proxy-1"))]
 
-    async def _open_start_page(self) -> None:
-        sock = listen(LOOPBACK, self._settings.manager_port)
-        runner = web.AppRunner(self._start_app, access_log=None, shutdown_timeout=1.0)
-        self._stack.push_async_callback(runner.cleanup)
-        await runner.setup()
-        await web.SockSite(runner, sock).start()
-        self._manager_port = sock.getsockname()[1]
+    async def _start_children(self) -> None:
+        children = ProxyChildren(
+            self._settings,
+            self._settings.proxies,
+            manager_url=self.start_url.rstrip("/"),
+            secret=self._secret,
+            folder=self._folder,
+        )
+        self._stack.push_async_callback(children.stop)
+        await children.start()
+        self._proxies = children.told
 
-    async def _add_screen(self, number: int) -> None:
-        name = f"demo-{number}"
-        # Every second one has a password, which the browser never sees.
-        password = secrets.token_hex(4) if number % 2 == 0 else ""
-        screen = ScreenServer(f"Demo VM {number}", password=password)
-        self._stack.push_async_callback(screen.close)
-        await screen.start(LOOPBACK)
-        text = "Built-in screen, with a VNC password" if password else "Built-in screen"
-        self._add(name, f"Demo VM {number}", text, screen.port, password)
-
-    async def _add_guest(self) -> None:
-        if self._settings.demo_qemu == "off":
-            return
-        if find_qemu() is None:
-            if self._settings.demo_qemu == "on":
-                raise ConfigError("--demo-qemu is on, but qemu-system-x86_64 is missing: apt install qemu-system-x86")
-            return
-        password = secrets.token_hex(4)
-        guest = QemuGuest("qemu-1", password=password)
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="consoleproxy-demo-"))
-        self._stack.push_async_callback(guest.close)
-        await guest.start(Path(folder))
-        self._add("qemu-1", "QEMU guest", "A real virtual machine: type, it echoes", guest.port, password)
-
-    def _add(self, name: str, display_name: str, description: str, port: int, password: str) -> None:
-        instance_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.demo.consoleproxy"))
-        self.service.add_instance(Instance(instance_id, name, display_name, description, LOOPBACK, port, password))
-
-
-def _token_keys(settings: Settings) -> TokenKeys:
-    if not settings.token_key:
-        return TokenKeys(TokenKey.generate(secrets.token_bytes))
-    previous = TokenKey.from_json(settings.token_key_previous) if settings.token_key_previous else None
-    return TokenKeys(TokenKey.from_json(settings.token_key), previous)
+    async def _wait_for_links(self) -> None:
+        """Return when the manager knows every proxy: before that it has nowhere to send a viewer."""
+        try:
+            async with asyncio.timeout(LINK_SECONDS):
+                while sum(proxy.is_up for proxy in await self.manager.service.list_proxies()) < self._settings.proxies:  # noqa: ASYNC110 - the store tells nobody
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise ConfigError("the proxies did not reach the manager; the log above says why") from error

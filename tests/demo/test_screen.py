@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from consoleproxy.demo import screen
 from consoleproxy.demo.canvas import ENCODING_RAW, ENCODING_TIGHT, PixelFormat, Rect
-from consoleproxy.demo.screen import HEIGHT, WIDTH, Desktop, ScreenServer, key_text, welcome
+from consoleproxy.demo.desktop import HEIGHT, TICK_SECONDS, WIDTH, Desktop, key_text
+from consoleproxy.demo.screen import ScreenServer, welcome
 from consoleproxy.errors import RemoteProtocolError
 from consoleproxy.wire import rfb, vnc_auth
 from consoleproxy.wire.conversation import Read, Send
@@ -500,7 +501,7 @@ async def test_nobody_looks_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch)
         frames.append(time.monotonic())
         return frames[-1]
 
-    monkeypatch.setattr(screen, "HANDSHAKE_SECONDS", 3 * screen.TICK_SECONDS)
+    monkeypatch.setattr(screen, "HANDSHAKE_SECONDS", 3 * TICK_SECONDS)
     server = ScreenServer("Demo VM", now=now)
     await server.start()
     # A silent connection ends three ticks later: in that time frames would have been painted.

@@ -15,10 +15,10 @@ from aiohttp import web
 from playwright.async_api import BrowserContext, Locator, Page, Request, Response, WebSocket, expect
 
 from consoleproxy.config import Settings
-from consoleproxy.manager.app import start_app
+from consoleproxy.demo.start_page import start_routes
 from consoleproxy.manager.endpoint import Endpoint
-from consoleproxy.manager.service import Instance
 from consoleproxy.ops.pages import find_page_files
+from tests.helpers.authority import AuthorityApi, Instance
 from tests.helpers.town import QUICK, Town, town
 
 #: Seconds for the next thing to happen, on a busy machine.
@@ -67,7 +67,9 @@ class BrowserTown:
 async def browser_town(settings: Settings = PATIENT) -> AsyncIterator[BrowserTown]:
     """Run a proxy and a start page."""
     async with town(settings=settings) as made:
-        runner = web.AppRunner(start_app(made.service, find_page_files()), access_log=None, shutdown_timeout=0.1)
+        app = web.Application()
+        app.add_routes(start_routes(AuthorityApi(made.service), find_page_files()))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

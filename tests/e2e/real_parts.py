@@ -70,7 +70,7 @@ async def xtigervnc(folder: Path, password: str = "", *flags: str) -> AsyncItera
         environment = {**os.environ, "HOME": str(folder)}
         async with running((*start, *screen, *security, *flags), env=environment, stdin=listener.fileno()) as process:
             listener.close()
-            display = (await _first_line(process)).decode().strip()
+            display = (await first_line(process)).decode().strip()
             yield XServer(port, f":{display}", folder)
 
 
@@ -95,11 +95,13 @@ async def demo(*flags: str, under: Sequence[str] = ()) -> AsyncIterator[dict[str
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     command = (*under, sys.executable, "-m", "consoleproxy", "demo", "--json", *flags)
     async with running(command, env=environment, cwd=ROOT) as process:
-        told: dict[str, Any] = json.loads(await _first_line(process))
-        pid = told["proxies"][0]["pid"]
-        children = psutil.Process(pid).children(recursive=True)
-        yield told
-        os.kill(pid, signal.SIGINT)
+        told: dict[str, Any] = json.loads(await first_line(process))
+        children = psutil.Process(told["pid"]).children(recursive=True)
+        try:
+            yield told
+        finally:
+            # A tracer would not pass on the signal that ``running`` sends it.
+            os.kill(told["pid"], signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
             assert 0 == await process.wait()
     assert [] == [child for child in children if child.is_running()]
@@ -132,7 +134,7 @@ async def _end(process: Process, name: str) -> None:
         raise AssertionError(f"{name} does not end when it is asked to") from None
 
 
-async def _first_line(process: Process) -> bytes:
+async def first_line(process: Process) -> bytes:
     """Return the first line that a program prints, once it is there."""
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):

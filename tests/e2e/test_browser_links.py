@@ -91,7 +91,9 @@ async def test_the_vnc_password_stays_with_the_proxy(
     assert traffic.to_proxy.startswith(b"RFB 003.008\n" + b"\x01" + b"\x01")
     (link,) = (address for address in traffic.addresses if "/vnc.html?" in address)
     (token,) = parse_qs(urlsplit(link).query)["token"]
-    assert PASSWORD == decode(token, town.town.proxy.keys)["clientHostPassword"]
+    keys = town.town.proxy.keys
+    assert keys is not None
+    assert PASSWORD == decode(token, keys)["clientHostPassword"]
     state = str(await context.storage_state()) + await page.content() + await console.content() + console.url
     got = await traffic.everything() + base64.b64decode(token) + state.encode()
     assert b'"url"' in got  # the start page's answer is among it

@@ -24,8 +24,8 @@ from consoleproxy.config import Settings
 from consoleproxy.demo.guest import QemuGuest
 from consoleproxy.demo.screen import ScreenServer
 from consoleproxy.manager.endpoint import Endpoint
-from consoleproxy.manager.service import Instance
 from tests.e2e.real_parts import PAPER, PATIENCE, qemu, xtigervnc
+from tests.helpers.authority import Instance
 from tests.helpers.town import Town, town
 
 PASSWORD = "secret12"

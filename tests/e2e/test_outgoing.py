@@ -1,4 +1,4 @@
-"""The demo connects to its VMs and to nothing else; the kernel's own record says so."""
+"""The demo connects to its VMs and its own manager, and to nothing else; the kernel's own record says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
 
+from tests.e2e.real_manager import LOOK
 from tests.e2e.real_parts import demo
 from tests.helpers import parts
 from tests.helpers.viewer import Viewer
@@ -22,17 +24,16 @@ SOCKET = re.compile(r"\bsocket\((\w+), (\w+)")
 ADDRESS = re.compile(r"\b(\w+)\(.*?\{sa_family=(\w+)(?:, sin6?_port=htons\((\d+)\).*?\"([^\"]+)\")?")
 
 KEY_A = b"\x04\x01\x00\x00\x00\x00\x00a" + b"\x04\x00\x00\x00\x00\x00\x00a"
-#: The whole of a small corner, whatever was sent before: the answer shows that the VM is there.
-LOOK = b"\x03\x00" + bytes(4) + b"\x00\x10\x00\x10"
 
 
 def vnc_ports(told: dict[str, Any]) -> tuple[list[int], list[int]]:
     """Return the ports on which the demo listens beside those that it tells of: its screens', and its guests'."""
-    proxy = told["proxies"][0]
-    process = psutil.Process(proxy["pid"])
-    known = {urlsplit(url).port for url in (told["start_url"], proxy["http_url"], proxy["ops_url"])}
+    process = psutil.Process(told["pid"])
+    known = {urlsplit(told[name]).port for name in ("start_url", "manager_ops_url")}
+    known |= {urlsplit(proxy[name]).port for proxy in told["proxies"] for name in ("http_url", "ops_url")}
     screens = [port for port in listening(process) if port not in known]
-    guests = [port for child in process.children(recursive=True) for port in listening(child)]
+    children = process.children(recursive=True)
+    guests = [port for child in children for port in listening(child) if port not in known]
     return screens, guests
 
 
@@ -84,12 +85,14 @@ def peers(trace: str) -> Counter[tuple[str, str, str, int]]:
     return Counter((call, family, host, int(port or 0)) for call, family, port, host in found)
 
 
-async def test_the_demo_connects_to_its_vms_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("proxies", [1, pytest.param(2, marks=pytest.mark.slow)])
+async def test_the_demo_connects_to_its_vms_and_its_manager_alone(tmp_path: Path, proxies: int) -> None:
     """Each console that opens costs one connection, to its VM; a refused one costs none, and no name is looked up."""
     trace = tmp_path / "trace"
     watching = ("-f", "-qq", "--seccomp-bpf", "-s", "0", "-e", f"trace={WATCHED}", "-o", str(trace))
     under = (parts.require("strace"), *watching, "--")
-    async with demo(under=under) as told, aiohttp.ClientSession() as session:
+    async with demo("--proxies", str(proxies), under=under) as told, aiohttp.ClientSession() as session:
+        assert proxies == len(told["proxies"])
         screens, guests = vnc_ports(told)
         assert len(told["instances"]) == len(screens) + len(guests)
         for instance in told["instances"]:
@@ -98,7 +101,10 @@ async def test_the_demo_connects_to_its_vms_alone(tmp_path: Path) -> None:
             await use(*link)
             assert 4410 == await refusal(*link)
     found = trace.read_text()
+    met = peers(found)
+    # The start page asks the API like anybody else, and proxies of their own dial their manager.
+    assert met.pop(("connect", "AF_INET", "127.0.0.1", urlsplit(told["manager_url"]).port or 0)) >= proxies
     # A guest is connected to once more: the demo waits for its greeting.
-    assert Counter(("connect", "AF_INET", "127.0.0.1", port) for port in (*screens, *guests, *guests)) == peers(found)
+    assert Counter(("connect", "AF_INET", "127.0.0.1", port) for port in (*screens, *guests, *guests)) == met
     # No other kind of socket: no netlink, no UDP, and so no DNS.
     assert {("AF_INET", "SOCK_STREAM")} == set(SOCKET.findall(found))
