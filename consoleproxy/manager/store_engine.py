@@ -19,7 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from consoleproxy.errors import ConfigError, LinkRefused, Refused
@@ -37,6 +37,9 @@ GROUP = 64
 
 #: What an operation may raise without spoiling its group: see ``Writer.write``.
 SAID_NO = (Refused, LinkRefused, ConfigError)
+
+#: Seconds between two tries at a store that another program has locked.
+_LOCKED_PAUSE = 0.05
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -65,13 +68,30 @@ async def open_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     writer = _engine(url, "BEGIN IMMEDIATE", connections=1)
     try:
         _make_file(Path(str(url.database)))
-        async with writer.begin() as connection:
-            await connection.run_sync(_migrate)
+        await _bring_up(writer)
     except (OSError, CommandError, DatabaseError) as error:
         await writer.dispose()
         cause = error.orig if isinstance(error, DatabaseError) else error
         raise ConfigError(f"store {url.database!r}: {cause}") from error
     return _engine(url, "BEGIN", connections=READERS), writer
+
+
+async def _bring_up(writer: AsyncEngine) -> None:
+    """Migrate the store, waiting while another program that starts does the same.
+
+    SQLite waits by itself for everything but the change to WAL: there it says "locked" at once.
+    """
+    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
+    while True:
+        try:
+            async with writer.begin() as connection:
+                await connection.run_sync(_migrate)
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_LOCKED_PAUSE)
+        else:
+            return
 
 
 def _engine(url: URL, begin: str, *, connections: int) -> AsyncEngine:
