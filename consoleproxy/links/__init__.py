@@ -72,6 +72,10 @@ class ControlLink(Protocol):
     def is_up(self) -> bool:
         """Whether the control plane knows this proxy now."""
 
+    @property
+    def reports(self) -> int:
+        """Count the reports that the control plane has acknowledged since the start."""
+
     async def start(self, control: ProxyControl) -> None:
         """Begin to reach the control plane, and go on until ``close``; does not wait until it is reached."""
 

@@ -110,6 +110,7 @@ class Proxy:
             lambda: 0 if is_loopback(settings.listen_address) else len(self._listeners),
         )
         metrics.watch("consoleproxy_link_up", "Whether the manager knows this proxy now", lambda: link.is_up)
+        metrics.watch("consoleproxy_link_reports", "Reports that the manager has acknowledged", lambda: link.reports)
 
     def __len__(self) -> int:
         """Count the sessions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -11,8 +12,13 @@ from consoleproxy.errors import Killed, Locked, SessionEnded
 from consoleproxy.links.state import Identity
 from consoleproxy.messages import ProxyDescription
 
+log = logging.getLogger(__name__)
+
 #: CloudStack's name of the setting that binds a link to the address that asked for it.
 SOURCE_ADDRESS_SETTING = "novnc.console.sourceip.check.enabled"
+
+#: CloudStack's boot argument that asks for TLS (facts 1.1 and 3.10).
+TLS_SETTING = "premium"
 
 _ENDS = {"killed": Killed, "locked": Locked}
 
@@ -76,6 +82,8 @@ class AppControl:
         if (text := settings.get(SOURCE_ADDRESS_SETTING)) is not None:
             # Anything but a clear no is a yes: the stricter one.
             self._proxy.checks_source_address = text.strip().lower() != "false"
+        if settings.get(TLS_SETTING, "").strip().lower() == "true":
+            log.error("the manager wants TLS on 443 and 8443, which this version cannot serve: put TLS in front of it")
 
     def kill(self, session_id: str, reason: str) -> bool:
         """End a console; false when there is none of that session."""

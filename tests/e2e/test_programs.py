@@ -174,6 +174,7 @@ async def test_a_proxy_links_over_tls_to_the_manager_that_its_ca_vouches_for(tmp
         assert not await wrong.is_ready()
         assert (1, 0) == (await right.metric("consoleproxy_link_up"), await wrong.metric("consoleproxy_link_up"))
         assert 1 == await manager.metric("consoleproxy_manager_proxies", state="up")
+        assert (await right.metric("consoleproxy_link_reports") or 0) >= 1
         manager.said["ca"] = str(certs / "ca-cert.pem")
         viewer = await view(await console(manager, ALICE, WEB.id))
         await viewer.enter()

@@ -25,6 +25,7 @@ class AuthorityLink:
     """A ``ControlLink`` that is always up, for tests that are not about links."""
 
     is_up = True
+    reports = 0
     capabilities = Capabilities()
 
     def __init__(self, authority: Authority) -> None:

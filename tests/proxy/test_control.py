@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +14,7 @@ from consoleproxy.links.state import Identity
 from consoleproxy.messages import Kill
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.proxy.app import Proxy
+from consoleproxy.proxy.control import AppControl
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.town import QUICK as SETTINGS
 from tests.helpers.viewer import Viewer
@@ -147,3 +150,13 @@ async def test_stopping_ends_and_tells(made: ProxyWorld) -> None:
     assert ["draining"] == await made.reasons()
     (proxy,) = await made.service.list_proxies()
     assert (0, False) == (proxy.active_sessions, proxy.is_up)
+
+
+def test_a_manager_that_wants_tls_is_told_in_the_log_that_it_is_not_here(caplog: pytest.LogCaptureFixture) -> None:
+    """The ports of TLS are not opened in clear, and not silently ignored."""
+    proxy = SimpleNamespace(keys=None, is_draining=False, checks_source_address=False)
+    control = AppControl(cast("Any", proxy), Identity())
+    control.use_settings({"premium": "false", "vncport": "8080"})
+    assert "" == caplog.text
+    control.use_settings({"premium": "true", "vncport": "8443"})
+    assert "wants TLS on 443 and 8443" in caplog.text
