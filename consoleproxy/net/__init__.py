@@ -6,4 +6,10 @@ transport owns yet. Handshakes run on it; then ``detach`` turns it into a ``Chan
 
 Errors of the operating system are translated here and nowhere else: the peer went
 away is ``PeerClosed``, whoever the peer is.
+
+``stream``     the interface, and plain TCP
+``handshake``  runs a wire conversation on a stream
+``websocket``  a browser's websocket as a stream
+``listening``  listening sockets, and who can reach them
+``tasks``      background tasks with an owner
 """

@@ -4,4 +4,5 @@
 ``logs``     how log lines look
 ``routes``   the operators' port: /metrics, /livez, /readyz
 ``pages``    the page's and noVNC's files, with the headers that keep a browser strict
+``process``  a program that serves until it is asked to stop
 """

@@ -11,5 +11,6 @@
 ``carried``   the consoles of this process, found by their slots
 ``page_connection``  aiohttp's connections, on our leash
 ``pages``     what the public ports answer beside consoles
+``control``   what the manager may see of this proxy and do to it
 ``app``       builds all of it from settings, starts it, drains it, stops it
 """
