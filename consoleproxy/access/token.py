@@ -73,6 +73,11 @@ class TokenKeys:
     current: TokenKey
     previous: TokenKey | None = None
 
+    @classmethod
+    def from_json(cls, current: str, previous: str = "") -> TokenKeys:
+        """Read both as ``TokenKey.from_json`` does; an empty ``previous`` is none."""
+        return cls(TokenKey.from_json(current), TokenKey.from_json(previous) if previous else None)
+
 
 def encode(fields: Mapping[str, object], key: TokenKey, nonce: bytes) -> str:
     """Return the token that holds ``fields``; those that are None are left out, as CloudStack does.

@@ -100,7 +100,11 @@ class Settings:
         example="true",
     )
     token_key: str = _setting(
-        "", SECRET, _ACCESS, "key of the tokens, CloudStack's JSON; empty makes one at start", "@/run/secrets/token-key"
+        "",
+        SECRET,
+        _ACCESS,
+        "the manager's key of the tokens, CloudStack's JSON; empty takes its store's",
+        "@/run/secrets/token-key",
     )
     token_key_previous: str = _setting(
         "", SECRET, _ACCESS, "the key before, accepted during a rotation", "@/run/secrets/token-key-previous"

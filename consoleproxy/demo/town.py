@@ -23,7 +23,7 @@ from consoleproxy.links.direct import DirectLink
 from consoleproxy.links.state import Identity
 from consoleproxy.manager.inventory import Inventory
 from consoleproxy.manager.model import Account
-from consoleproxy.manager.program import Manager
+from consoleproxy.manager.program import Manager, token_keys_setting
 from consoleproxy.net.listening import is_loopback
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.proxy.app import Proxy, addresses
@@ -120,7 +120,11 @@ class DemoTown:
         # The operators' port is the proxy's where that is in this process too.
         ops = f"{LOOPBACK}:0" if self._settings.ops_listen else ""
         self.manager = Manager(
-            self._folder / "manager", self._secret, listen=self._settings.manager_listen, ops_listen=ops
+            self._folder / "manager",
+            self._secret,
+            listen=self._settings.manager_listen,
+            ops_listen=ops,
+            token_keys=token_keys_setting(self._settings.token_key, self._settings.token_key_previous),
         )
         self._stack.push_async_callback(self.manager.stop)
         inventory = Inventory((self.account,), tuple(self.machines.instances))

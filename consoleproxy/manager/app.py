@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from consoleproxy.config import Settings
-from consoleproxy.manager.program import Manager, read_inventory_setting, tls_context
+from consoleproxy.manager.program import Manager, read_inventory_setting, tls_context, token_keys_setting
 from consoleproxy.ops.logs import start_logging
 from consoleproxy.ops.process import Service, serve
 
@@ -33,6 +33,7 @@ class _Program:
             listen=settings.manager_listen,
             ops_listen=settings.ops_listen,
             tls=tls,
+            token_keys=token_keys_setting(settings.token_key, settings.token_key_previous),
         )
 
     async def start(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from consoleproxy.access.token import TokenKeys
 from consoleproxy.errors import ConfigError
 from consoleproxy.manager.admin_api import admin_routes
 from consoleproxy.manager.api import api_routes
@@ -38,17 +39,26 @@ class Manager:
     """The control plane as a program. ``start`` it, then ``stop`` it always.
 
     ``folder`` keeps its store and master key; ``secret`` is what its proxies show. ``tls`` has the
-    certificate, and without it the manager is plain. ``service`` is there after ``start``.
+    certificate, and without it the manager is plain. ``token_keys`` are used instead of those in the
+    store. ``service`` is there after ``start``.
     """
 
     def __init__(
-        self, folder: Path, secret: str, *, listen: str, ops_listen: str = "", tls: ssl.SSLContext | None = None
+        self,
+        folder: Path,
+        secret: str,
+        *,
+        listen: str,
+        ops_listen: str = "",
+        tls: ssl.SSLContext | None = None,
+        token_keys: TokenKeys | None = None,
     ) -> None:
         self._folder = folder
         self._secret = secret
         self._listen = listen
         self._ops_listen = ops_listen
         self._tls = tls
+        self._token_keys = token_keys
         self._stack = AsyncExitStack()
         self._senders: list[SendCommand] = []
         self._is_ready = False
@@ -60,6 +70,7 @@ class Manager:
         """Open the store and the ports; ``more`` routes go beside the API's. Raises ``ConfigError``."""
         store = await self._open_store()
         self._stack.push_async_callback(store.close)
+        store.token_keys = self._token_keys or store.token_keys
         self.service = service = ManagerService(store, LiveSettings())
         if inventory != Inventory():
             await service.load_inventory(inventory)
@@ -149,3 +160,10 @@ def tls_context(cert: str, key: str) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"manager_cert {cert!r} and manager_key {key!r} cannot be used: {error}") from error
     return context
+
+
+def token_keys_setting(current: str, previous: str) -> TokenKeys | None:
+    """Return the token keys that were given, or none; raise ``ConfigError`` for what is no key."""
+    if not current and previous:
+        raise ConfigError("token_key_previous is given without token_key: give both, or the key alone")
+    return TokenKeys.from_json(current, previous) if current else None

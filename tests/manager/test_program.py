@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,17 @@ import pytest
 from aiohttp import web
 
 from certs.make_certs import make_certs
+from consoleproxy.access.token import TokenKey
 from consoleproxy.errors import ConfigError
 from consoleproxy.manager.inventory import Inventory
-from consoleproxy.manager.program import MASTER_KEY, STORE, Manager, read_inventory_setting, tls_context
+from consoleproxy.manager.program import (
+    MASTER_KEY,
+    STORE,
+    Manager,
+    read_inventory_setting,
+    tls_context,
+    token_keys_setting,
+)
 from consoleproxy.messages import Command, Drain
 from consoleproxy.net.listening import listen_at
 from tests.manager.managers import ALICE, INVENTORY, hello
@@ -199,3 +208,27 @@ def test_no_inventory_file_is_no_inventory(tmp_path: Path) -> None:
     path = tmp_path / "inventory.yaml"
     path.write_text("accounts: [{name: alice, api_key: k, secret_key: s}]")
     assert ["alice"] == [account.name for account in read_inventory_setting(str(path)).accounts]
+
+
+async def test_given_token_keys_win_over_the_stores(tmp_path: Path) -> None:
+    """With ``token_key`` set, proxies get that key and the previous one, and the store's own is kept for later."""
+    async with running(tmp_path) as manager:
+        stored = manager.service.token_keys()
+    texts = [TokenKey.generate(secrets.token_bytes).to_json() for _ in range(2)]
+    given = token_keys_setting(*texts)
+    manager = Manager(tmp_path, "secret", listen=ANY, token_keys=given)
+    try:
+        await manager.start(Inventory())
+        assert given == manager.service.token_keys()
+    finally:
+        await manager.stop()
+    async with running(tmp_path) as manager:
+        assert stored == manager.service.token_keys()
+
+
+def test_token_keys_that_make_no_sense_are_refused() -> None:
+    """A previous key alone, and what is no key, are errors before anything starts."""
+    assert None is token_keys_setting("", "")
+    for current, previous in (("", TokenKey.generate(secrets.token_bytes).to_json()), ("rubbish", "")):
+        with pytest.raises(ConfigError):
+            token_keys_setting(current, previous)

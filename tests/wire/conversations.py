@@ -70,7 +70,7 @@ def _answer(step: Step, pieces: Iterator[bytes], reader: Reader, sent: bytearray
                 reader.feed(piece)
             return answer
         case _:
-            raise NotImplementedError(step)
+            raise AssertionError(f"no conversation here asks for {step}")
 
 
 def every_split(data: bytes) -> Iterator[list[bytes]]:
