@@ -39,6 +39,7 @@ from consoleproxy.config.kinds import (
     count,
     duration,
     size,
+    size_or_off,
 )
 from consoleproxy.config.secrets import SecretReader, read_text
 from consoleproxy.errors import ConfigError
@@ -113,6 +114,12 @@ class Settings:
     max_pending: int = _setting(512, count(1), _LIMITS, "connections that are not yet a console", "1000")
     max_pending_per_address: int = _setting(64, count(1), _LIMITS, "the same, of one address", "16")
     max_message: int = _setting(1024**2, size(1024), _LIMITS, "longest websocket message of a browser", "64KiB")
+    session_bandwidth: int = _setting(
+        0, size_or_off(1024), _LIMITS, "bytes a second that a console may carry, in each direction", "2MiB"
+    )
+    proxy_bandwidth: int = _setting(
+        0, size_or_off(1024), _LIMITS, "bytes a second that all consoles together may carry, likewise", "100MiB"
+    )
     request_timeout: float = _setting(10.0, TIMEOUT, _DEADLINES, "time for a browser to send its request head", "5s")
     browser_handshake_timeout: float = _setting(15.0, TIMEOUT, _DEADLINES, "time for a browser's VNC handshake", "30s")
     authorise_timeout: float = _setting(10.0, TIMEOUT, _DEADLINES, "time for the manager to admit a viewer", "5s")

@@ -67,6 +67,17 @@ def size(low: int) -> Kind:
     return Kind("SIZE", wanted, parse, lambda value: _show_scaled(value, _SIZES))
 
 
+def size_or_off(low: int) -> Kind:
+    """Bytes, of at least ``low``, or 0, which is written ``off``."""
+    some = size(low)
+    return Kind(
+        f"{some.metavar}|off",
+        f"{some.wanted}, or off",
+        lambda text: 0 if text == "off" else some.parse(text),
+        lambda value: some.show(value) if value else "off",
+    )
+
+
 def _number(text: str, low: int, high: float) -> int:
     if not re.fullmatch("-?[0-9]{1,15}", text) or not low <= int(text) <= high:
         raise ValueError(text)

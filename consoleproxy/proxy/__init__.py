@@ -7,7 +7,11 @@
 ``sessions``  the table of slots: who may come in, who has to leave (no I/O)
 ``registry``  the table behind an interface that can also lie in another process
 ``relay``     the hot path: bytes between a browser's websocket and a VNC port
-``end``       one side of a relay; ``deadlines`` how long it waits for its peer
+``vm_end``, ``browser_end``  its two sides, each a family of classes of which a session gets one;
+              ``end`` is what they share
+``pace``      how much is read at once and in one turn of the loop; ``throttle`` bandwidth limits;
+              ``deadlines`` how long a side waits for its peer
+``capacity``  how many consoles fit
 ``carried``   the consoles of this process, found by their slots
 ``page_connection``  aiohttp's connections, on our leash
 ``pages``     what the public ports answer beside consoles

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,14 +29,16 @@ from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.ops.pages import PageFiles, find_page_files
 from consoleproxy.ops.process import Service, serve
 from consoleproxy.ops.routes import ops_app
+from consoleproxy.proxy.capacity import consoles_that_fit, raise_file_limit
 from consoleproxy.proxy.carried import Carried
 from consoleproxy.proxy.console import Console, ConsoleContext, Limits
 from consoleproxy.proxy.control import AppControl
-from consoleproxy.proxy.end import Patience
+from consoleproxy.proxy.end import Carriage, Patience
 from consoleproxy.proxy.listener import Admission, Arrival, Listener
 from consoleproxy.proxy.pages import public_app
 from consoleproxy.proxy.registry import LocalRegistry
 from consoleproxy.proxy.sessions import SessionTable
+from consoleproxy.proxy.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,14 @@ class Proxy:
         self.checks_source_address = settings.check_source_address
         self.registry = CollectorRegistry()
         self._carried = Carried()
-        self._table = SessionTable(most=settings.max_sessions)
+        #: How many consoles this process has open files for.
+        self.fits = consoles_that_fit(raise_file_limit(), max_pending=settings.max_pending)
+        self._table = SessionTable(most=min(settings.max_sessions, self.fits))
         self._tasks = Tasks()
-        self._patience = Patience(goodbye=settings.close_timeout, stall=settings.stall_timeout)
+        self._carriage = Carriage(
+            Patience(goodbye=settings.close_timeout, stall=settings.stall_timeout),
+            Throttle(session=settings.session_bandwidth, proxy=settings.proxy_bandwidth),
+        )
         self._admission = Admission(most=settings.max_pending, most_per_address=settings.max_pending_per_address)
         self._listeners: list[Listener] = []
         self._runners = AsyncExitStack()
@@ -92,7 +98,7 @@ class Proxy:
             link=link,
             registry=LocalRegistry(self._table, self._carried.end),
             metrics=metrics,
-            patience=self._patience,
+            carriage=self._carriage,
             limits=_limits(settings),
             carried=self._carried,
             keys=self._token_keys,
@@ -102,6 +108,10 @@ class Proxy:
             checks_source_address=lambda: self.checks_source_address,
         )
         metrics.watch("consoleproxy_sessions", "Slots taken by consoles", lambda: len(self._table))
+        metrics.watch("consoleproxy_sessions_max", "Slots that there are", lambda: self._table.most)
+        metrics.watch(
+            "consoleproxy_sessions_fit", "Consoles that the open-file limit leaves room for", lambda: self.fits
+        )
         metrics.watch("consoleproxy_pending", "Connections that are not yet consoles", lambda: len(self._admission))
         metrics.watch("consoleproxy_refused_connections", "Connections over a cap", lambda: self._admission.refused)
         metrics.watch(
@@ -134,7 +144,11 @@ class Proxy:
 
     async def start(self) -> None:
         """Open the ports; raise ``ConfigError`` naming the one that cannot be had."""
-        _raise_file_limit()
+        if self.capacity < self._settings.max_sessions:
+            log.warning(
+                "fewer consoles fit than max_sessions says: raise the limit of open files (ulimit -n)",
+                extra={"max_sessions": self._settings.max_sessions, "fits": self.fits},
+            )
         try:
             for port in _ports(self._settings):
                 await self._open_port(port)
@@ -168,9 +182,9 @@ class Proxy:
             listener.close()
         self._carried.end_all(Draining("the proxy stops"))
         await self._tasks.join(self._settings.close_timeout)
-        await self._patience.farewells.wait_empty()
+        await self._carriage.patience.farewells.wait_empty()
         await self._tasks.close()
-        self._patience.close()
+        self._carriage.close()
         # The last ends are told before the link goes.
         await self._link.close()
         await self._runners.aclose()
@@ -219,7 +233,8 @@ class Proxy:
         return runner
 
     async def _take(self, arrival: Arrival) -> None:
-        await Console(self._context, arrival).run()
+        console = Console(self._context, viewer=arrival.address, has_events=arrival.upgrade.has_events)
+        await console.run(arrival)
 
     def _check_admission(self) -> None:
         if self.is_draining:
@@ -249,12 +264,6 @@ def _limits(settings: Settings) -> Limits:
         goodbye=settings.close_timeout,
         max_message=settings.max_message,
     )
-
-
-def _raise_file_limit() -> None:
-    """Let this process open as many descriptors as the system lets it: a console needs two."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run(settings: Settings, folder: Path, *, json_output: bool) -> None:
@@ -294,7 +303,9 @@ class _Program:
 def _announce(program: _Program, *, json_output: bool) -> None:
     told = addresses(program.proxy, program.settings.proxy_name)
     fields = {"proxy": told["name"], "http_url": told["http_url"], "websocket_url": told["websocket_url"]}
-    log.info("proxy ready", extra={**fields, "ops_url": told["ops_url"], "manager": program.settings.manager_url})
+    room = {"max_sessions": program.proxy.capacity, "fits": program.proxy.fits}
+    links = {"ops_url": told["ops_url"], "manager": program.settings.manager_url}
+    log.info("proxy ready", extra={**fields, **links, **room})
     if json_output:
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

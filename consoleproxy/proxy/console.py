@@ -50,7 +50,7 @@ from consoleproxy.net.stream import ByteStream
 from consoleproxy.net.websocket import WebSocketStream, event_frame
 from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.proxy.carried import Carried
-from consoleproxy.proxy.end import Patience
+from consoleproxy.proxy.end import Carriage
 from consoleproxy.proxy.listener import Arrival
 from consoleproxy.proxy.registry import Registry
 from consoleproxy.proxy.relay import Relay
@@ -85,7 +85,7 @@ class ConsoleContext:
     link: ControlLink
     registry: Registry
     metrics: ProxyMetrics
-    patience: Patience
+    carriage: Carriage
     limits: Limits
     carried: Carried
     keys: Callable[[], TokenKeys]
@@ -96,15 +96,40 @@ class ConsoleContext:
 
 
 class Console:
-    """One viewer's session. ``run`` opens it; it then lives in its relay until ``end``."""
+    """One viewer's session. ``run`` opens it; it then lives in its relay until ``end``.
 
-    def __init__(self, context: ConsoleContext, arrival: Arrival) -> None:
+    What only the opening needs (request, token, streams) is let go when ``run`` returns: there may
+    be thousands of these.
+    """
+
+    __slots__ = (
+        "_browser",
+        "_context",
+        "_end_asked",
+        "_has_events",
+        "_is_authorised",
+        "_is_finished",
+        "_phase",
+        "_relay",
+        "_session_id",
+        "_slot",
+        "_started",
+        "_task",
+        "_viewer",
+        "_vm",
+        "_vm_id",
+        "_vm_name",
+        "ref",
+    )
+
+    def __init__(self, context: ConsoleContext, *, viewer: str, has_events: bool) -> None:
         self._context = context
-        self._arrival = arrival
+        self._viewer = viewer
+        self._has_events = has_events
         self._started = time.monotonic()
         self._phase = "checks"
         self._task: asyncio.Task[None] | None = None
-        self._grant: Grant | None = None
+        self._session_id = self._vm_id = self._vm_name = ""
         self._slot: Slot | None = None
         self._browser: WebSocketStream | None = None
         self._vm: ByteStream | None = None
@@ -115,24 +140,24 @@ class Console:
         #: Stands in the log, the close reason and on the page, so that a person can be helped.
         self.ref = secrets.token_hex(4)
 
-    async def run(self) -> None:
+    async def run(self, arrival: Arrival) -> None:
         """Open the console, and return once the relay carries it or the browser knows why not."""
         self._task = asyncio.current_task()
         try:
-            await self._open()
+            await self._open(arrival)
         except ConsoleError as error:
-            await self._refuse(error)
+            await self._refuse(arrival, error)
         except asyncio.CancelledError:
             if self._end_asked is None or self._task is None:
                 raise
             self._task.uncancel()
-            await self._refuse(self._end_asked)
+            await self._refuse(arrival, self._end_asked)
         except Exception as error:
             log.exception("console failed", extra={"ref": self.ref})
-            await self._refuse(InternalError(repr(error)))
+            await self._refuse(arrival, InternalError(repr(error)))
         finally:
             self._task = None
-            self._release_streams()
+            self._release_streams(arrival)
 
     def end(self, error: SessionEnded) -> None:
         """End the console for ``error``, in whatever phase it is."""
@@ -142,12 +167,12 @@ class Console:
             self._end_asked = error
             self._task.cancel()
 
-    async def _open(self) -> None:
-        grant = self._grant = self._check()
+    async def _open(self, arrival: Arrival) -> None:
+        grant = self._check(arrival)
         self._slot = await self._reserve(grant)
         target = await self._authorise(grant)
         await self._context.registry.commit(self._slot)
-        browser = await self._accept()
+        browser = await self._accept(arrival)
         await self._tell(browser, "dialling")
         vm = self._vm = await self._reach(target)
         await self._tell(browser, "handshake")
@@ -156,18 +181,21 @@ class Console:
         await self._welcome(browser, server_init)
         await self._start_relay(browser, vm, is_view_only=grant.view_only)
 
-    def _check(self) -> Grant:
+    def _check(self, arrival: Arrival) -> Grant:
         self._context.check_admission()
-        upgrade = self._arrival.upgrade
-        return admit(
+        upgrade = arrival.upgrade
+        grant = admit(
             parse_query(upgrade.query),
             self._context.keys(),
-            peer=self._arrival.address,
+            peer=arrival.address,
             origin=upgrade.origin,
             host=upgrade.host,
             check_source=self._context.checks_source_address(),
             allowed_origins=self._context.allowed_origins,
         )
+        self._session_id, self._vm_id = grant.session_id, grant.vm_id
+        self._vm_name = clean_text(grant.display_name)
+        return grant
 
     async def _reserve(self, grant: Grant) -> Slot:
         self._phase = "slot"
@@ -183,7 +211,7 @@ class Console:
             vm_id=grant.vm_id,
             host=grant.host,
             port=grant.port,
-            viewer_address=self._arrival.address,
+            viewer_address=self._viewer,
             password=grant.password,
             ticket=grant.ticket,
         )
@@ -193,17 +221,15 @@ class Console:
         except TimeoutError as error:
             raise ManagerAwayError("no answer in time") from error
         self._is_authorised = True
-        self._context.link.opened(
-            SessionOpened(grant.session_id, grant.vm_id, self._arrival.address, opened_at=time.time())
-        )
+        self._context.link.opened(SessionOpened(grant.session_id, grant.vm_id, self._viewer, opened_at=time.time()))
         return answer.target or target_of(grant)
 
-    async def _accept(self) -> WebSocketStream:
-        stream = self._arrival.stream
+    async def _accept(self, arrival: Arrival) -> WebSocketStream:
+        stream = arrival.stream
         async with _towards_browser(self._context.limits.browser_handshake):
-            await stream.write(self._arrival.upgrade.answer)
+            await stream.write(arrival.upgrade.answer)
         self._browser = WebSocketStream(
-            stream, max_message=self._context.limits.max_message, has_events=self._arrival.upgrade.has_events
+            stream, max_message=self._context.limits.max_message, has_events=self._has_events
         )
         return self._browser
 
@@ -219,7 +245,7 @@ class Console:
 
     async def _welcome(self, browser: WebSocketStream, server_init: ServerInit) -> None:
         self._phase = "browser-handshake"
-        named = replace(server_init, name=self._name or server_init.name)
+        named = replace(server_init, name=self._vm_name or server_init.name)
         async with _towards_browser(self._context.limits.browser_handshake):
             await converse(rfb_server.accept(named), browser)
 
@@ -230,7 +256,7 @@ class Console:
             browser.parser,
             has_events=browser.has_events,
             is_view_only=is_view_only,
-            patience=context.patience,
+            carriage=context.carriage,
             on_end=self._relay_ended,
         )
         context.metrics.setup_seconds.observe(time.monotonic() - self._started)
@@ -238,19 +264,15 @@ class Console:
 
     async def _tell(self, browser: WebSocketStream, state: str) -> None:
         async with _towards_browser(self._context.limits.browser_handshake):
-            await browser.send_event({"event": "state", "state": state, "name": self._name})
+            await browser.send_event({"event": "state", "state": state, "name": self._vm_name})
 
-    @property
-    def _name(self) -> str:
-        return clean_text(self._grant.display_name) if self._grant else ""
-
-    async def _refuse(self, error: ConsoleError) -> None:
+    async def _refuse(self, arrival: Arrival, error: ConsoleError) -> None:
         self._finish(error)
         if isinstance(error, BrowserClosed | BrowserLost):
             return
         with contextlib.suppress(ConsoleError, PeerClosed, TimeoutError):
             async with asyncio.timeout(self._context.limits.goodbye):
-                browser = self._browser or await self._accept()
+                browser = self._browser or await self._accept(arrival)
                 await browser.say_goodbye(self._goodbye(error))
 
     def _relay_ended(self, error: ConsoleError) -> bytes:
@@ -259,7 +281,7 @@ class Console:
 
     def _goodbye(self, error: ConsoleError) -> bytes:
         closing = close_frame(error.close_code, f"{error.reason} ref={self.ref}")
-        if not self._arrival.upgrade.has_events:
+        if not self._has_events:
             return closing
         event: dict[str, str | int] = {"event": "end", "reason": error.reason, "code": error.close_code}
         return event_frame({**event, "text": error.sentence, "ref": self.ref}) + closing
@@ -270,25 +292,26 @@ class Console:
         self._is_finished = True
         seconds = time.monotonic() - self._started
         to_browser, to_vm = (self._relay.to_browser, self._relay.to_vm) if self._relay else (0, 0)
-        session_id, vm_id = (self._grant.session_id, self._grant.vm_id) if self._grant else ("", "")
         if self._slot is not None:
             self._context.registry.release(self._slot)
             self._context.carried.remove(self._slot)
         if self._is_authorised:
-            self._context.link.ended(SessionEnd(session_id, vm_id, error.reason, seconds, to_browser, to_vm))
+            end = SessionEnd(self._session_id, self._vm_id, error.reason, seconds, to_browser, to_vm)
+            self._context.link.ended(end)
         metrics = self._context.metrics
         metrics.ended.labels(error.reason, self._phase).inc()
         metrics.bytes.labels("to_browser").inc(to_browser)
         metrics.bytes.labels("to_vm").inc(to_vm)
-        fields = {"ref": self.ref, "vm": vm_id, "session": session_id, "viewer": self._arrival.address}
-        end = {"reason": error.reason, "phase": self._phase, "seconds": round(seconds, 3), "detail": str(error)}
-        log.info("console ended", extra={**fields, **end, "to_browser": to_browser, "to_vm": to_vm})
+        fields = {"ref": self.ref, "vm": self._vm_id, "session": self._session_id, "viewer": self._viewer}
+        how = {"reason": error.reason, "phase": self._phase, "seconds": round(seconds, 3), "detail": str(error)}
+        log.info("console ended", extra={**fields, **how, "to_browser": to_browser, "to_vm": to_vm})
 
-    def _release_streams(self) -> None:
-        """Close what was not given to a relay."""
-        self._arrival.stream.close()
+    def _release_streams(self, arrival: Arrival) -> None:
+        """Close what was not given to a relay, and let go of all of it."""
+        arrival.stream.close()
         if self._vm is not None:
             self._vm.close()
+        self._browser = self._vm = None
 
 
 @contextlib.asynccontextmanager

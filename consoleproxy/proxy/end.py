@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import enum
 import os
 import socket
 from typing import cast
 
 from consoleproxy.proxy.deadlines import Deadlines
+from consoleproxy.proxy.pace import Pace
+from consoleproxy.proxy.throttle import Throttle
 
 #: Bytes that may wait in a transport before the other side is not read any more.
 WRITE_HIGH = 64 * 1024
@@ -66,35 +69,81 @@ class Patience:
         self.farewells.close()
 
 
+class Carriage:
+    """What the relays of a process share: how long they wait, how much they read, what they may carry."""
+
+    __slots__ = ("pace", "patience", "throttle")
+
+    def __init__(self, patience: Patience, throttle: Throttle) -> None:
+        self.patience = patience
+        self.pace = Pace()
+        self.throttle = throttle
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        self.throttle.close()
+        self.patience.close()
+
+
+class Hold(enum.IntFlag):
+    """Why a side is not read. It is read again when no reason is left."""
+
+    PEER = 1  # the other side does not keep up
+    TURN = 2  # it has had its share of this turn
+    ALLOWANCE = 4  # it has used up its bandwidth
+    START = 8  # the other side is not there yet
+
+
 class End(abc.ABC):
     """What both ends share: a transport, its outlet, and how they pause and part."""
 
-    __slots__ = ("outlet", "patience")
+    __slots__ = ("_holds", "carriage", "outlet")
 
-    def __init__(self, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, carriage: Carriage) -> None:
+        self.carriage = carriage
         self.outlet: Outlet | None = None
+        self._holds = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.outlet = Outlet(cast("Transport", transport))
 
-    def pause_reading(self) -> None:
-        """Read no more until ``resume_reading``."""
-        if (transport := self._open_transport()) is not None:
+    def hold(self, why: Hold) -> None:
+        """Read no more until ``release`` for the same reason."""
+        is_first = not self._holds
+        self._holds |= why
+        if is_first and (transport := self._open_transport()) is not None:
             transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read on."""
-        if (transport := self._open_transport()) is not None:
+    def release(self, why: int) -> None:
+        """Read on, if there is no other reason not to."""
+        was_held = self._holds
+        self._holds &= ~why
+        if was_held and not self._holds and (transport := self._open_transport()) is not None:
             transport.resume_reading()
+
+    def wait_turn(self) -> None:
+        """Read no more in this turn of the loop."""
+        self.hold(Hold.TURN)
+
+    def take_turn(self) -> None:
+        """Read on."""
+        self.release(Hold.TURN)
+
+    def wait_allowance(self) -> None:
+        """Read no more: the bandwidth is used up."""
+        self.hold(Hold.ALLOWANCE)
+
+    def take_allowance(self) -> None:
+        """Read on."""
+        self.release(Hold.ALLOWANCE)
 
     def close(self, last_words: bytes = b"") -> None:
         """Close once all that waits has gone out, or at the farewell's deadline."""
         if (transport := self._open_transport()) is not None and self.outlet is not None:
             if last_words:
                 self.outlet.send(last_words)
-            self.patience.farewells.expect(transport)
+            self.carriage.patience.farewells.expect(transport)
             transport.close()
 
     def abort(self) -> None:
@@ -113,13 +162,13 @@ class End(abc.ABC):
 
     def pause_writing(self) -> None:
         """Stop reading the other side: this one does not keep up."""
-        self.other.pause_reading()
-        self.patience.stalls.expect(self)
+        self.other.hold(Hold.PEER)
+        self.carriage.patience.stalls.expect(self)
 
     def resume_writing(self) -> None:
         """Read the other side again."""
-        self.patience.stalls.forget(self)
-        self.other.resume_reading()
+        self.carriage.patience.stalls.forget(self)
+        self.other.release(Hold.PEER)
 
     def _open_transport(self) -> Transport | None:
         if self.outlet is None or self.outlet.transport.is_closing():
@@ -128,6 +177,6 @@ class End(abc.ABC):
 
     def _forget(self) -> None:
         """The transport has closed: nothing of it is waited for."""
-        self.patience.stalls.forget(self)
+        self.carriage.patience.stalls.forget(self)
         if self.outlet is not None:
-            self.patience.farewells.forget(self.outlet.transport)
+            self.carriage.patience.farewells.forget(self.outlet.transport)

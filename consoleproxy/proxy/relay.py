@@ -22,51 +22,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from consoleproxy.errors import (
-    BrowserClosed,
-    BrowserLost,
-    BrowserProtocolError,
-    ConsoleError,
-    RemoteProtocolError,
-    VMClosed,
-    VMTimeoutError,
-)
+from consoleproxy.errors import BrowserLost, ConsoleError
 from consoleproxy.net.stream import Channel
-from consoleproxy.net.websocket import UNSUPPORTED_DATA
-from consoleproxy.proxy.end import End, Patience
-from consoleproxy.wire.rfb_input import InputParser, ViewOnlyFilter
-from consoleproxy.wire.websocket import (
-    OP_BINARY,
-    OP_PONG,
-    Binary,
-    Close,
-    Event,
-    FrameParser,
-    Ping,
-    Text,
-    close_frame,
-    encode_frame,
-    frame_header,
-    small_binary_frame,
-)
-
-#: Bytes read from a VM at once. Larger reads are cheaper but delay the other sessions.
-VM_READ = 64 * 1024
-#: Bytes read from a browser at once.
-BROWSER_READ = 64 * 1024
-#: Frames in one read from which on a browser is read in small portions, one each turn of the loop:
-#: a flood of tiny frames costs a hundred times what its bytes do, and others wait meanwhile.
-MANY_FRAMES = 256
-SMALL_READ = 4 * 1024
-#: Bytes of an average frame from which on it is a flood no more.
-SMALL_FRAME = 64
-#: The longest frame header that a server sends (RFC 6455 section 5.2).
-HEADER_ROOM = 10
-
-_vm_buffer = memoryview(bytearray(HEADER_ROOM + VM_READ))
-_vm_payload = _vm_buffer[HEADER_ROOM:]
-_browser_buffer = memoryview(bytearray(BROWSER_READ))
-_small_browser_buffer = _browser_buffer[:SMALL_READ]
+from consoleproxy.proxy.browser_end import browser_end_class
+from consoleproxy.proxy.end import Carriage
+from consoleproxy.proxy.vm_end import LimitedVMEnd, VMEnd
+from consoleproxy.wire.rfb_input import InputParser
+from consoleproxy.wire.websocket import FrameParser
 
 
 class Relay:
@@ -84,10 +46,10 @@ class Relay:
         "_on_end",
         "_vm_leftover",
         "browser",
+        "carriage",
         "has_events",
         "input",
         "is_over",
-        "patience",
         "to_browser",
         "to_vm",
         "vm",
@@ -99,12 +61,12 @@ class Relay:
         *,
         has_events: bool,
         is_view_only: bool,
-        patience: Patience,
+        carriage: Carriage,
         on_end: Callable[[ConsoleError], bytes],
     ) -> None:
         self.input = InputParser()
         self.has_events = has_events
-        self.patience = patience
+        self.carriage = carriage
         self.to_browser = 0
         self.to_vm = 0
         self.is_over = False
@@ -112,9 +74,10 @@ class Relay:
         self._browser_leftover = self._vm_leftover = b""
         self._ended_early: ConsoleError | None = None
         self._on_end = on_end
-        self.vm = VMEnd(self)
-        # The class is chosen here, once, so that the fast path asks nothing.
-        self.browser = (ViewOnlyBrowserEnd if is_view_only else BrowserEnd)(self, parser)
+        # The classes are chosen here, once, so that the fast path asks nothing.
+        is_limited = carriage.throttle.is_on
+        self.vm = (LimitedVMEnd if is_limited else VMEnd)(self)
+        self.browser = browser_end_class(is_view_only=is_view_only, is_limited=is_limited)(self, parser)
 
     async def start(self, browser: Channel, vm: Channel) -> None:
         """Take both channels over and deliver what was read too far.
@@ -158,229 +121,3 @@ class Relay:
             self.browser.close(reply)
         else:
             self.browser.say_goodbye(goodbye)
-
-
-class VMEnd(End, asyncio.BufferedProtocol):
-    """The side of the VM: what it sends becomes binary frames for the browser."""
-
-    __slots__ = ("_early", "relay")
-
-    def __init__(self, relay: Relay) -> None:
-        super().__init__(relay.patience)
-        self.relay = relay
-        self._early: bytearray | None = bytearray()
-
-    def open(self, leftover: bytes) -> None:
-        """Let bytes through to the browser: first what was read too far, then what came early."""
-        waiting = leftover + bytes(self._early or b"")
-        self._early = None
-        if waiting:
-            self.relay.to_browser += len(waiting)
-            self._send(encode_frame(OP_BINARY, waiting))
-        self.resume_reading()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the shared buffer, without the room for the header."""
-        return _vm_payload
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Frame ``nbytes`` where they lie and send them on."""
-        if self._early is not None:
-            self._early += _vm_payload[:nbytes]
-            self.pause_reading()
-            return
-        header = frame_header(OP_BINARY, nbytes)
-        start = HEADER_ROOM - len(header)
-        _vm_buffer[start:HEADER_ROOM] = header
-        self.relay.to_browser += nbytes
-        self._send(_vm_buffer[start : HEADER_ROOM + nbytes])
-
-    def eof_received(self) -> bool:
-        """End the session: a VM that says no more is gone."""
-        self.relay.end(VMClosed("end of file"))
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it was not us who ended it."""
-        self._forget()
-        self.relay.end(VMClosed(str(exc or "connection closed")))
-
-    @property
-    def other(self) -> End:
-        """The browser's end."""
-        return self.relay.browser
-
-    def stalled(self) -> None:
-        """End the session: the VM has not read for too long."""
-        self.relay.end(VMTimeoutError("the VM does not read"))
-        self.abort()
-
-    def _send(self, frame: bytes | memoryview) -> None:
-        if (outlet := self.relay.browser.outlet) is not None and not self.relay.is_over:
-            outlet.send(frame)
-
-
-class BrowserEnd(End, asyncio.BufferedProtocol):
-    """The side of the browser: the payload of its frames goes to the VM."""
-
-    __slots__ = ("_buffer", "_is_held", "_parser", "relay")
-
-    def __init__(self, relay: Relay, parser: FrameParser) -> None:
-        super().__init__(relay.patience)
-        self.relay = relay
-        self._parser = parser
-        self._buffer = _browser_buffer
-        self._is_held = False  # by the VM, which does not keep up
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; the VM's is there already."""
-        super().connection_made(transport)
-        self.relay.join()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the shared buffer, or a small part of it while the browser floods us."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what the frames hold; after the end of the session, look for the goodbye only."""
-        data = bytes(_browser_buffer[:nbytes])
-        if self.relay.is_over:
-            self._await_goodbye(data)
-            self._take_turns()
-            return
-        if self._parser.idle and (payload := small_binary_frame(data)) is not None:
-            self.pass_on(payload)
-            return
-        try:
-            self._parse(data)
-        except RemoteProtocolError as error:
-            self.relay.end(BrowserProtocolError(str(error), close_code=error.close_code))
-
-    def pass_on(self, payload: bytes) -> None:
-        """Count and send ``payload`` to the VM."""
-        relay = self.relay
-        relay.input.feed(payload)
-        relay.to_vm += len(payload)
-        if (outlet := relay.vm.outlet) is not None:
-            outlet.send(payload)
-
-    def eof_received(self) -> bool:
-        """End the session: without a close frame, the browser was lost."""
-        self.relay.end(BrowserLost("end of file"))
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it was not us who ended it."""
-        self._forget()
-        self.relay.end(BrowserLost(str(exc or "connection closed")))
-
-    @property
-    def other(self) -> End:
-        """The VM's end."""
-        return self.relay.vm
-
-    def stalled(self) -> None:
-        """End the session: the browser has not read for too long, so it would not read a goodbye either."""
-        self.relay.end(BrowserLost("the browser does not read"))
-
-    def say_goodbye(self, frames: bytes) -> None:
-        """Send ``frames`` and close when the browser has answered, or at the deadline."""
-        if (transport := self._open_transport()) is not None and self.outlet is not None:
-            self.outlet.send(frames)
-            self.relay.patience.farewells.expect(transport)
-            # The answer may wait behind data that was held back for the VM's sake.
-            self.resume_reading()
-            if self._parser.is_over:
-                # After a breach the answer cannot be told from more rubbish: the browser has to hang up.
-                transport.write_eof()
-
-    def pause_reading(self) -> None:
-        """Read no more until ``resume_reading``."""
-        self._is_held = True
-        super().pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        self._is_held = False
-        super().resume_reading()
-
-    def _take_turns(self) -> None:
-        """Read a small portion in the next turn of the loop, and let the others have theirs."""
-        self._buffer = _small_browser_buffer
-        if (transport := self._open_transport()) is not None:
-            transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._take_next_turn)
-
-    def _take_next_turn(self) -> None:
-        if not self._is_held:
-            super().resume_reading()
-
-    def _parse(self, data: bytes) -> None:
-        before = self._parser.frames
-        payloads: list[bytes] = []
-        try:
-            for event in self._parser.feed(data):
-                if isinstance(event, Binary):
-                    payloads.append(event.data)
-                    continue
-                if isinstance(event, Close):
-                    self._flush(payloads)
-                self._take(event)
-        finally:
-            self._flush(payloads)
-        is_small = self._buffer is _small_browser_buffer
-        if self._parser.frames - before > (SMALL_READ // SMALL_FRAME if is_small else MANY_FRAMES):
-            self._take_turns()
-        else:
-            self._buffer = _browser_buffer
-
-    def _flush(self, payloads: list[bytes]) -> None:
-        """Pass on together what came together: one write, however many frames it was in."""
-        if payloads:
-            self.pass_on(b"".join(payloads))
-            payloads.clear()
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case Ping(payload):
-                self._pong(payload)
-            case Text() if not self.relay.has_events:
-                raise RemoteProtocolError("text outside the page channel", close_code=UNSUPPORTED_DATA)
-            case Close(code):
-                self.relay.end(BrowserClosed(f"the browser closed with {code}"), reply=close_frame(code))
-            case _:
-                pass
-
-    def _pong(self, payload: bytes) -> None:
-        # A peer that pings and never reads must not fill our memory with pongs, and
-        # RFC 6455 section 5.5.3 lets us answer the latest ping only.
-        if self.outlet is not None and not self.outlet.transport.get_write_buffer_size():
-            self.outlet.send(encode_frame(OP_PONG, payload))
-
-    def _await_goodbye(self, data: bytes) -> None:
-        try:
-            is_done = any(isinstance(event, Close) for event in self._parser.feed(data))
-        except RemoteProtocolError:
-            is_done = True
-        if is_done:
-            self.close()
-
-
-class ViewOnlyBrowserEnd(BrowserEnd):
-    """A browser that may look: only what asks for pictures reaches the VM."""
-
-    __slots__ = ("_filter",)
-
-    def __init__(self, relay: Relay, parser: FrameParser) -> None:
-        super().__init__(relay, parser)
-        self._filter = ViewOnlyFilter()
-
-    def pass_on(self, payload: bytes) -> None:
-        """Send on what may pass; end the session at a message that nobody knows."""
-        try:
-            allowed = self._filter.feed(payload)
-        except RemoteProtocolError as error:
-            self.relay.end(BrowserProtocolError(str(error), close_code=error.close_code))
-            return
-        if allowed:
-            super().pass_on(allowed)

@@ -58,7 +58,7 @@ async def settle(made: Town) -> None:
     """Wait until the proxy and the VM have let everything go."""
     await made.vm.until(lambda: made.vm.open_connections == 0)
     async with asyncio.timeout(10):
-        await made.proxy._patience.farewells.wait_empty()  # noqa: SLF001
+        await made.proxy._carriage.patience.farewells.wait_empty()  # noqa: SLF001
         await made.vm.until(lambda: not len(made.proxy) and not len(made.proxy._tasks))  # noqa: SLF001
 
 

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from consoleproxy.access.token import decode, encode
-from consoleproxy.proxy.relay import SMALL_READ, BrowserEnd
+from consoleproxy.proxy.browser_end import BrowserEnd
+from consoleproxy.proxy.pace import FLOOD_READ
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.town import Town, town
 from tests.helpers.viewer import CHANNEL, Viewer
@@ -241,7 +242,7 @@ async def test_a_flood_of_tiny_frames_is_taken_in_small_portions(made: Town, flo
     browser = (await relay_of(made)).browser
     for _ in range(5):
         viewer.websocket.transport.write(flood)
-    await made.vm.until(lambda: len(browser.get_buffer(0)) == SMALL_READ)
+    await made.vm.until(lambda: len(browser.get_buffer(0)) == FLOOD_READ)
     portions: list[int] = []
     read = type(browser).buffer_updated
     turns = 0
@@ -256,7 +257,7 @@ async def test_a_flood_of_tiny_frames_is_taken_in_small_portions(made: Town, flo
             await asyncio.sleep(0)
             turns += 1
             assert len(portions) - before <= 2
-    assert max(portions, default=0) <= SMALL_READ
+    assert max(portions, default=0) <= FLOOD_READ
     viewer.reset()
 
 

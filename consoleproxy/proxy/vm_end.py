@@ -1,0 +1,102 @@
+"""The side of the VM in a relay: what it sends becomes binary frames for the browser.
+
+``VMEnd`` is the fast path and asks nothing; a session with limits gets a class of its own,
+chosen when the relay is made. A recording will come in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from consoleproxy.errors import VMClosed, VMTimeoutError
+from consoleproxy.proxy.end import End, Hold
+from consoleproxy.proxy.pace import HEADER_ROOM
+from consoleproxy.wire.websocket import OP_BINARY, encode_frame, frame_header
+
+if TYPE_CHECKING:
+    from consoleproxy.proxy.relay import Relay
+
+
+class VMEnd(End, asyncio.BufferedProtocol):
+    """A VM without limits: one read, a header before it, one write."""
+
+    __slots__ = ("_early", "_pace", "relay")
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay.carriage)
+        self.relay = relay
+        self._pace = relay.carriage.pace
+        self._early: bytearray | None = bytearray()
+
+    def open(self, leftover: bytes) -> None:
+        """Let bytes through to the browser: first what was read too far, then what came early."""
+        waiting = leftover + bytes(self._early or b"")
+        self._early = None
+        if waiting:
+            self.relay.to_browser += len(waiting)
+            self._send(encode_frame(OP_BINARY, waiting))
+        self.release(Hold.START)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer, without the room for the header."""
+        return self._pace.vm_room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Frame ``nbytes`` where they lie and send them on."""
+        pace = self._pace
+        if self._early is not None:
+            self._early += pace.vm_room[:nbytes]
+            self.hold(Hold.START)
+            return
+        header = frame_header(OP_BINARY, nbytes)
+        start = HEADER_ROOM - len(header)
+        memory = pace.vm_memory
+        memory[start:HEADER_ROOM] = header
+        self.relay.to_browser += nbytes
+        self._send(memory[start : HEADER_ROOM + nbytes])
+        if nbytes == len(pace.vm_room):
+            pace.filled(self, nbytes)
+
+    def eof_received(self) -> bool:
+        """End the session: a VM that says no more is gone."""
+        self.relay.end(VMClosed("end of file"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the session, if it was not us who ended it."""
+        self._forget()
+        self.relay.end(VMClosed(str(exc or "connection closed")))
+
+    @property
+    def other(self) -> End:
+        """The browser's end."""
+        return self.relay.browser
+
+    def stalled(self) -> None:
+        """End the session: the VM has not read for too long."""
+        self.relay.end(VMTimeoutError("the VM does not read"))
+        self.abort()
+
+    def _send(self, frame: bytes | memoryview) -> None:
+        if (outlet := self.relay.browser.outlet) is not None and not self.relay.is_over:
+            outlet.send(frame)
+
+
+class LimitedVMEnd(VMEnd):
+    """A VM whose bytes are counted against an allowance."""
+
+    __slots__ = ("_allowance",)
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self._allowance = relay.carriage.throttle.allowance("to browser")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend a small part of the shared buffer."""
+        return self._pace.vm_room[: self.carriage.throttle.portion]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Send the bytes on and pay for them."""
+        super().buffer_updated(nbytes)
+        self.carriage.throttle.spend(self, self._allowance, nbytes)
