@@ -62,7 +62,7 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what the frames hold; after the end of the session, look for the goodbye only."""
-        data = bytes(self._room[:nbytes])
+        data = self._room[:nbytes].tobytes()
         if self._parser.idle and not self.relay.is_over and (payload := small_binary_frame(data)) is not None:
             self.pass_on(payload)
             return

@@ -100,7 +100,8 @@ class Relay:
         self._is_joined = True
         if self._browser_leftover:
             self.browser.pass_on(self._browser_leftover)
-        self.vm.open(self._vm_leftover)
+        if (outlet := self.browser.outlet) is not None:
+            self.vm.open(self._vm_leftover, outlet.send)
         self._browser_leftover = self._vm_leftover = b""
         if self._ended_early is not None:
             self.end(self._ended_early)
@@ -114,6 +115,7 @@ class Relay:
             return
         self.is_over = True
         goodbye = self._on_end(error)
+        self.vm.mute()
         self.vm.close()
         if isinstance(error, BrowserLost):
             self.browser.abort()

@@ -7,12 +7,13 @@ chosen when the relay is made. A recording will come in the same way.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consoleproxy.errors import VMClosed, VMTimeoutError
 from consoleproxy.proxy.end import End, Hold
-from consoleproxy.proxy.pace import HEADER_ROOM
-from consoleproxy.wire.websocket import OP_BINARY, encode_frame, frame_header
+from consoleproxy.proxy.pace import HEADER_ROOM, SHARED_READ
+from consoleproxy.wire.websocket import FINAL_BINARY, OP_BINARY, SHORT, encode_frame, frame_header
 
 if TYPE_CHECKING:
     from consoleproxy.proxy.relay import Relay
@@ -21,22 +22,29 @@ if TYPE_CHECKING:
 class VMEnd(End, asyncio.BufferedProtocol):
     """A VM without limits: one read, a header before it, one write."""
 
-    __slots__ = ("_early", "_pace", "relay")
+    __slots__ = ("_early", "_pace", "_send", "relay")
 
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay.carriage)
         self.relay = relay
         self._pace = relay.carriage.pace
-        self._early: bytearray | None = bytearray()
+        self._early = b""
+        self._send: Callable[[bytes | memoryview], None] = self._keep
 
-    def open(self, leftover: bytes) -> None:
+    def open(self, leftover: bytes, send: Callable[[bytes | memoryview], None]) -> None:
         """Let bytes through to the browser: first what was read too far, then what came early."""
-        waiting = leftover + bytes(self._early or b"")
-        self._early = None
-        if waiting:
-            self.relay.to_browser += len(waiting)
-            self._send(encode_frame(OP_BINARY, waiting))
+        if leftover:
+            self.relay.to_browser += len(leftover)
+            send(encode_frame(OP_BINARY, leftover))
+        if self._early:
+            send(self._early)
+        self._early = b""
+        self._send = send
         self.release(Hold.START)
+
+    def mute(self) -> None:
+        """Let nothing through any more: the browser has been told the end."""
+        self._send = _drop
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer, without the room for the header."""
@@ -45,17 +53,18 @@ class VMEnd(End, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Frame ``nbytes`` where they lie and send them on."""
         pace = self._pace
-        if self._early is not None:
-            self._early += pace.vm_room[:nbytes]
-            self.hold(Hold.START)
+        memory = pace.vm_memory
+        self.relay.to_browser += nbytes
+        if nbytes < SHORT:
+            memory[HEADER_ROOM - 2] = FINAL_BINARY
+            memory[HEADER_ROOM - 1] = nbytes
+            self._send(memory[HEADER_ROOM - 2 : HEADER_ROOM + nbytes])
             return
         header = frame_header(OP_BINARY, nbytes)
         start = HEADER_ROOM - len(header)
-        memory = pace.vm_memory
         memory[start:HEADER_ROOM] = header
-        self.relay.to_browser += nbytes
         self._send(memory[start : HEADER_ROOM + nbytes])
-        if nbytes == len(pace.vm_room):
+        if nbytes >= SHARED_READ:
             pace.filled(self, nbytes)
 
     def eof_received(self) -> bool:
@@ -78,9 +87,14 @@ class VMEnd(End, asyncio.BufferedProtocol):
         self.relay.end(VMTimeoutError("the VM does not read"))
         self.abort()
 
-    def _send(self, frame: bytes | memoryview) -> None:
-        if (outlet := self.relay.browser.outlet) is not None and not self.relay.is_over:
-            outlet.send(frame)
+    def _keep(self, frame: bytes | memoryview) -> None:
+        """Keep what came before the browser's end was there, and read no more until it is."""
+        self._early += frame
+        self.hold(Hold.START)
+
+
+def _drop(_: bytes | memoryview) -> None:
+    """Do nothing with what the VM still says."""
 
 
 class LimitedVMEnd(VMEnd):

@@ -46,10 +46,14 @@ _FIXED_SIZES: Final = {
 _POINTER_SIZE: Final = 6
 _POINTER_MARK: Final = 0x80
 _SET_ENCODINGS_HEAD: Final = 4
+_CUT_TEXT_HEAD: Final = 8
 _VMWARE_HEAD: Final = 4
 _MAX_FENCE_PAYLOAD: Final = 64
 #: QEMU's audio messages by operation.
 _QEMU_AUDIO_SIZES: Final = {rfb.AUDIO_ENABLE: 4, rfb.AUDIO_DISABLE: 4, rfb.AUDIO_SET_FORMAT: 10}
+
+
+_U32 = struct.Struct(">I")
 
 
 def _u16(field: bytes) -> int:
@@ -223,9 +227,15 @@ class _Walker:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Tell whether ``data`` is exactly one message of a kind whose size is known without looking."""
+    """Tell whether ``data`` is exactly one message, of a kind for which that is quickly said."""
     size = len(data)
-    if not size or size != _WHOLE_SIZES[data[0]]:
+    if not size:
         return False
-    # A mark in a pointer's mask may mean a seventh byte: that takes the long way.
-    return size != _POINTER_SIZE or data[1] < _POINTER_MARK
+    kind = data[0]
+    if size == _WHOLE_SIZES[kind]:
+        # A mark in a pointer's mask may mean a seventh byte: that takes the long way.
+        return size != _POINTER_SIZE or data[1] < _POINTER_MARK
+    if kind == rfb.CLIENT_CUT_TEXT and size >= _CUT_TEXT_HEAD:
+        text_size: int = _U32.unpack_from(data, 4)[0]
+        return size == _CUT_TEXT_HEAD + text_size
+    return False

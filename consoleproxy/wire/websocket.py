@@ -30,6 +30,10 @@ OP_CLOSE: Final = 0x8
 OP_PING: Final = 0x9
 OP_PONG: Final = 0xA
 
+#: First byte of a binary message in one frame; its payload below ``SHORT`` bytes, the second is their number.
+FINAL_BINARY: Final = 0x82
+SHORT: Final = 126
+
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 
@@ -44,7 +48,7 @@ _RSV: Final = 0x70
 _OPCODE: Final = 0x0F
 _MASKED: Final = 0x80
 _MASK_SIZE: Final = 4
-_LENGTH_16: Final = 126
+_LENGTH_16: Final = SHORT
 _LENGTH_64: Final = 127
 _MAX_16: Final = 0xFFFF
 _MAX_64: Final = (1 << 63) - 1
