@@ -19,7 +19,7 @@ SHARED_READ: Final = 64 * 1024
 #: Bytes read at once from a VM that streams alone.
 LONE_READ: Final = 256 * 1024
 #: Bytes that one session may read in one turn of the loop before the others are looked at.
-TURN_SHARE: Final = 512 * 1024
+TURN_SHARE: Final = 1024 * 1024
 #: Bytes read at once from a browser that floods us with tiny frames.
 FLOOD_READ: Final = 4 * 1024
 #: The longest frame header that a server sends (RFC 6455 section 5.2).
