@@ -19,7 +19,7 @@ UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --strip-extras --custom-compile-command "make lock"
 
-.PHONY: help venv demo lint test test-full bench docs lock clean parts
+.PHONY: help venv demo lint test test-full bench bench-full soak docs lock clean parts
 
 help:  ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
@@ -43,8 +43,14 @@ test: $(DEV) $(NOVNC) parts  ## run the tests
 test-full: $(DEV) $(NOVNC) parts  ## run the slow tests: real machines, browsers, long runs
 	$(BIN)/pytest -m slow $(ARGS)
 
-bench: venv  ## measure (see bench/README.md)
-	@cat bench/README.md
+bench: $(DEV) parts  ## measure the relay beside others, the short version: under 5 minutes
+	$(BIN)/python -m bench run --short $(ARGS)
+
+bench-full: $(DEV) parts  ## measure everything, over an hour on a quiet machine (see bench/README.md)
+	$(BIN)/python -m bench run $(ARGS)
+
+soak: $(DEV) parts  ## sessions come and go for ten minutes: does anything grow?
+	$(BIN)/python -m bench soak $(ARGS)
 
 docs: venv  ## write the settings into README.md and check the documents' links
 	$(BIN)/python docs/check.py --write
@@ -58,7 +64,7 @@ lock: $(BIN)/pip  ## resolve the lock files anew; ARGS=--upgrade takes newer ver
 	cd novnc_static && npm install --package-lock-only --ignore-scripts
 
 clean:  ## remove everything that these commands made
-	rm -rf .venv novnc_static/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv bench/.build novnc_static/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 parts:

@@ -112,6 +112,7 @@ class Proxy:
         metrics.watch(
             "consoleproxy_sessions_fit", "Consoles that the open-file limit leaves room for", lambda: self.fits
         )
+        metrics.watch("consoleproxy_tasks", "Tasks of the process", lambda: len(asyncio.all_tasks()))
         metrics.watch("consoleproxy_pending", "Connections that are not yet consoles", lambda: len(self._admission))
         metrics.watch("consoleproxy_refused_connections", "Connections over a cap", lambda: self._admission.refused)
         metrics.watch(
