@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import FILES, SECRET_FILES, main, make_certs
+from certs.make_certs import main
+from consoleproxy.ops.certs import FILES, SECRET_FILES, make_certs
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["ecdsa", "rsa"])

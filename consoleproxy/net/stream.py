@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consoleproxy.errors import PeerClosed, VMTLSError
+from consoleproxy.net.tls_state import TLSState
 from consoleproxy.wire.reader import Reader
 
 #: Bytes asked of the kernel at once while a handshake runs.
@@ -20,12 +21,12 @@ class Channel:
     """A connection whose handshakes are over: the relay owns ``sock`` from here.
 
     ``leftover`` is what was read past the handshake and has to be delivered first;
-    ``tls`` says that the peer is reached encrypted.
+    ``tls`` encrypts what goes over ``sock``, which is plain without it.
     """
 
     sock: socket.socket
     leftover: bytes = b""
-    tls: bool = False
+    tls: TLSState | None = None
 
 
 class ByteStream(Protocol):
@@ -64,6 +65,16 @@ class SocketStream:
             self._reader.feed(await self._receive())
         return data
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was neither closed nor detached here."""
+        return self._sock is not None
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have come and were not taken."""
+        return len(self._reader)
+
     async def receive(self) -> bytes:
         """Return what comes next, at least one byte; raise ``PeerClosed`` at the end."""
         if len(self._reader):
@@ -85,6 +96,16 @@ class SocketStream:
             await asyncio.get_running_loop().sock_sendall(self._socket, data)
         except OSError as error:
             raise PeerClosed(str(error)) from error
+
+    def put_back(self, data: bytes) -> None:
+        """Have ``data`` read again, before what comes next."""
+        self._reader.feed(data + self._reader.take_all())
+
+    def send_now(self, data: bytes) -> None:
+        """Send what the kernel takes of ``data``, and drop the rest: last words that nobody waits for."""
+        if data and self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.send(data)
 
     def half_close(self) -> None:
         """Say that nothing more will be sent; what the peer sends can still be received."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 
 from consoleproxy.errors import BrowserClosed, PeerClosed, RemoteProtocolError, VMTLSError
-from consoleproxy.net.stream import Channel, SocketStream
+from consoleproxy.net.stream import Channel
+from consoleproxy.net.tls_stream import BrowserStream
 from consoleproxy.wire.reader import Reader
 from consoleproxy.wire.websocket import (
     OP_BINARY,
@@ -37,7 +38,7 @@ class WebSocketStream:
     then it gets JSON text frames, and its own are accepted.
     """
 
-    def __init__(self, stream: SocketStream, *, max_message: int, has_events: bool) -> None:
+    def __init__(self, stream: BrowserStream, *, max_message: int, has_events: bool) -> None:
         self._stream = stream
         self._payload = Reader()
         self.parser = FrameParser(max_message=max_message)

@@ -32,7 +32,23 @@ class ProxyMetrics:
             ["direction"],
             registry=registry,
         )
+        self.tls_failures = Counter(
+            "consoleproxy_tls_handshake_failures",
+            "Connections that did not get through the TLS handshake",
+            ["reason"],
+            registry=registry,
+        )
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge that calls ``read`` whenever it is asked for."""
-        Gauge(name, text, registry=self.registry).set_function(read)
+        watch(self.registry, name, text, read)
+
+
+def watch(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
+    """Add a gauge to ``registry`` that calls ``read`` whenever it is asked for."""
+    Gauge(name, text, registry=registry).set_function(read)
+
+
+def tls_reload_failures(registry: CollectorRegistry) -> Counter:
+    """Return the counter of certificates that were broken, so that the one before is served on."""
+    return Counter("consoleproxy_tls_reload_failures", "Certificates that were not taken", registry=registry)

@@ -78,13 +78,17 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """End the session: without a close frame, the browser was lost."""
-        self.relay.end(BrowserLost("end of file"))
+        self.gone("end of file")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it was not us who ended it."""
         self._forget()
-        self.relay.end(BrowserLost(str(exc or "connection closed")))
+        self.gone(str(exc or "connection closed"))
+
+    def gone(self, how: str) -> None:
+        """End the session: nobody is there to be told."""
+        self.relay.end(BrowserLost(how))
 
     @property
     def other(self) -> End:
@@ -104,7 +108,7 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
             self.release(Hold.PEER | Hold.ALLOWANCE)
             if self._parser.is_over:
                 # After a breach the answer cannot be told from more rubbish: the browser has to hang up.
-                transport.write_eof()
+                self.outlet.finish()
 
     def _read_on(self, data: bytes) -> None:
         """Take what is more than one small frame, or comes after the end of the session."""

@@ -49,6 +49,10 @@ class Outlet:
                 return
         transport.write(bytes(data[sent:]))
 
+    def finish(self) -> None:
+        """Say that nothing more will be sent; what the peer sends is still read."""
+        self.transport.write_eof()
+
 
 class Patience:
     """How long the relays of a process wait for a peer, in seconds, with one coarse timer for each kind.
@@ -106,7 +110,7 @@ class End(abc.ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.outlet = Outlet(cast("Transport", transport))
+        self.outlet = self._outlet_to(cast("Transport", transport))
 
     def hold(self, why: Hold) -> None:
         """Read no more until ``release`` for the same reason."""
@@ -157,6 +161,10 @@ class End(abc.ABC):
         """The other side's end."""
 
     @abc.abstractmethod
+    def gone(self, how: str) -> None:
+        """End the session: this peer has gone."""
+
+    @abc.abstractmethod
     def stalled(self) -> None:
         """End the session: this peer has not read for too long."""
 
@@ -169,6 +177,9 @@ class End(abc.ABC):
         """Read the other side again."""
         self.carriage.patience.stalls.forget(self)
         self.other.release(Hold.PEER)
+
+    def _outlet_to(self, transport: Transport) -> Outlet:
+        return Outlet(transport)
 
     def _open_transport(self) -> Transport | None:
         if self.outlet is None or self.outlet.transport.is_closing():

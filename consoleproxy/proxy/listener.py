@@ -1,8 +1,8 @@
 """The door: from an accepted socket to a console, or to aiohttp.
 
 Ours comes first, on the raw socket. In this order, each step under a deadline and
-counted against its address: optional PROXY line, optional TLS (both have their place
-at the start of ``_serve``), then the request's head. An upgrade goes to ``consoles``;
+counted against its address: optional PROXY line (its place is at the start of ``_serve``),
+TLS where it is on, then the request's head. An upgrade goes to ``consoles``;
 everything else goes to aiohttp's own handler, by its public calls only.
 
 aiohttp first would be the other way round, but then it would have to be robbed of its
@@ -24,10 +24,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from consoleproxy.errors import PeerClosed
-from consoleproxy.net.stream import SocketStream
+from consoleproxy.net.stream import Channel, SocketStream
 from consoleproxy.net.tasks import Tasks
+from consoleproxy.net.tls_stream import BrowserStream
 from consoleproxy.proxy.page_connection import PageConnection
 from consoleproxy.proxy.request import HEAD_LIMIT, Upgrade, head_size, is_upgrade, read_upgrade, refusal_of
+from consoleproxy.proxy.tls_door import TLSDoor
+from consoleproxy.proxy.tls_page import TLSPageConnection
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class Arrival:
     """A websocket upgrade at the door; who gets it owns ``stream`` and must end it."""
 
-    stream: SocketStream
+    stream: BrowserStream
     upgrade: Upgrade
     address: str
 
@@ -88,7 +91,8 @@ class Listener:
     """Accepts on ``sock`` until closed. ``consoles`` takes upgrades, ``pages`` the rest.
 
     ``sock`` must be listening and non-blocking; the listener owns it. ``pages`` is an
-    aiohttp server (``AppRunner.server``). A connection's task belongs to ``tasks``.
+    aiohttp server (``AppRunner.server``). A connection's task belongs to ``tasks``. Without
+    ``tls`` the port speaks in clear.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Listener:
         tasks: Tasks,
         pages: web.Server,
         consoles: Callable[[Arrival], Awaitable[None]] | None,
+        tls: TLSDoor | None = None,
     ) -> None:
         self._sock = sock
         #: The port that the kernel gave, or that was asked for.
@@ -109,6 +114,7 @@ class Listener:
         self._tasks = tasks
         self._pages = pages
         self._consoles = consoles
+        self._tls = tls
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -154,10 +160,12 @@ class Listener:
         self._tasks.spawn(self._serve(sock, address), name=f"connection from {address}")
 
     async def _serve(self, sock: socket.socket, address: str) -> None:
-        stream = SocketStream(sock)
+        stream: BrowserStream = (plain := SocketStream(sock))
         place = _Place(self._admission, address)
         try:
-            # The places of the PROXY line and of TLS are here, before the head.
+            # The place of the PROXY line is here.
+            if self._tls is not None:
+                stream = await self._tls.accept(plain, self._request_timeout)
             async with asyncio.timeout(self._request_timeout):
                 head, rest = await _read_head(stream)
                 refusal = refusal_of(head)
@@ -165,31 +173,32 @@ class Listener:
                     await stream.write(refusal)
                     return
             if self._consoles is None or not is_upgrade(head):
-                await self._hand_to_pages(stream.detach().sock, head, rest, place)
+                await self._hand_to_pages(stream.detach(), head, rest, place)
                 return
             upgrade = read_upgrade(head)
             if not upgrade.is_valid:
                 async with asyncio.timeout(self._request_timeout):
                     await stream.write(upgrade.answer)
                 return
-            console_stream = SocketStream(stream.detach().sock, rest)
-            await self._consoles(Arrival(console_stream, upgrade, address))
+            stream.put_back(rest)
+            await self._consoles(Arrival(stream, upgrade, address))
         except (TimeoutError, PeerClosed):
             pass  # Nobody is there to be told.
         finally:
             stream.close()
             place.leave_unless_kept()
 
-    async def _hand_to_pages(self, sock: socket.socket, head: bytes, rest: bytes, place: _Place) -> None:
+    async def _hand_to_pages(self, channel: Channel, head: bytes, rest: bytes, place: _Place) -> None:
         # On a shared port each answer closes its connection: what comes behind the head is not for aiohttp.
         is_single = self._consoles is not None
         data = head if is_single else head + rest
         page = PageConnection(self._pages(), data, is_single=is_single, on_close=place.leave)
+        protocol = page if channel.tls is None else TLSPageConnection(page, channel.tls)
         place.is_kept = True
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: page, sock)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, channel.sock)
         except OSError:
-            sock.close()
+            channel.sock.close()
             place.leave()
 
 
@@ -215,7 +224,7 @@ class _Place:
             self.leave()
 
 
-async def _read_head(stream: SocketStream) -> tuple[bytes, bytes]:
+async def _read_head(stream: BrowserStream) -> tuple[bytes, bytes]:
     """Return head and what came after it; an empty head means that it was too long."""
     data = bytearray()
     while not (size := head_size(data)) and len(data) <= HEAD_LIMIT:

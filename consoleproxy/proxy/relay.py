@@ -24,9 +24,10 @@ from collections.abc import Callable
 
 from consoleproxy.errors import BrowserLost, ConsoleError
 from consoleproxy.net.stream import Channel
-from consoleproxy.proxy.browser_end import browser_end_class
+from consoleproxy.proxy.browser_end import BrowserEnd
 from consoleproxy.proxy.end import Carriage
-from consoleproxy.proxy.vm_end import LimitedVMEnd, VMEnd
+from consoleproxy.proxy.tls_end import browser_end, vm_end
+from consoleproxy.proxy.vm_end import VMEnd
 from consoleproxy.wire.rfb_input import InputParser
 from consoleproxy.wire.websocket import FrameParser
 
@@ -43,7 +44,9 @@ class Relay:
         "_browser_leftover",
         "_ended_early",
         "_is_joined",
+        "_is_view_only",
         "_on_end",
+        "_parser",
         "_vm_leftover",
         "browser",
         "carriage",
@@ -74,10 +77,10 @@ class Relay:
         self._browser_leftover = self._vm_leftover = b""
         self._ended_early: ConsoleError | None = None
         self._on_end = on_end
-        # The classes are chosen here, once, so that the fast path asks nothing.
-        is_limited = carriage.throttle.is_on
-        self.vm = (LimitedVMEnd if is_limited else VMEnd)(self)
-        self.browser = browser_end_class(is_view_only=is_view_only, is_limited=is_limited)(self, parser)
+        self._parser = parser
+        self._is_view_only = is_view_only
+        self.vm: VMEnd
+        self.browser: BrowserEnd
 
     async def start(self, browser: Channel, vm: Channel) -> None:
         """Take both channels over and deliver what was read too far.
@@ -86,6 +89,12 @@ class Relay:
         """
         loop = asyncio.get_running_loop()
         self._browser_leftover, self._vm_leftover = browser.leftover, vm.leftover
+        # The classes are chosen here, once, so that the fast path asks nothing.
+        is_limited = self.carriage.throttle.is_on
+        self.vm = vm_end(self, vm.tls, is_limited=is_limited)
+        self.browser = browser_end(
+            self, self._parser, browser.tls, is_view_only=self._is_view_only, is_limited=is_limited
+        )
         try:
             await loop.create_connection(lambda: self.vm, sock=vm.sock)
             await loop.connect_accepted_socket(lambda: self.browser, browser.sock)

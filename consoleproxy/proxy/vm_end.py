@@ -69,13 +69,17 @@ class VMEnd(End, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """End the session: a VM that says no more is gone."""
-        self.relay.end(VMClosed("end of file"))
+        self.gone("end of file")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it was not us who ended it."""
         self._forget()
-        self.relay.end(VMClosed(str(exc or "connection closed")))
+        self.gone(str(exc or "connection closed"))
+
+    def gone(self, how: str) -> None:
+        """End the session: there is nothing to see any more."""
+        self.relay.end(VMClosed(how))
 
     @property
     def other(self) -> End:
@@ -114,3 +118,8 @@ class LimitedVMEnd(VMEnd):
         """Send the bytes on and pay for them."""
         super().buffer_updated(nbytes)
         self.carriage.throttle.spend(self, self._allowance, nbytes)
+
+
+def vm_end_class(*, is_limited: bool) -> type[VMEnd]:
+    """Return the class for a session towards a VM in clear."""
+    return LimitedVMEnd if is_limited else VMEnd
