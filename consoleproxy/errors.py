@@ -277,6 +277,14 @@ class ManagerAwayError(Refused):
     sentence = "The manager of the consoles does not answer. Try again in a moment."
 
 
+class WorkerLost(SessionEnded):
+    """The process that carried the console has died; its browser saw only a broken connection."""
+
+    reason = "worker-lost"
+    http_status = 500
+    sentence = "The part of the console proxy that carried this console has failed. Open the console again."
+
+
 # --- the browser's side ---------------------------------------------------------------
 
 
@@ -340,3 +348,11 @@ class BrowserProtocolError(SessionEnded):
 
 class PeerClosed(Exception):
     """The peer closed or reset its connection while we needed more of it."""
+
+
+class TLSFailed(PeerClosed):
+    """TLS with the peer did not come about. ``kind`` is a word of a short list, for counting."""
+
+    def __init__(self, text: str, *, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind

@@ -223,6 +223,15 @@ def test_words_for_yes(word: str) -> None:
     assert not load(flags("--check-source-address=off"), {}).settings.check_source_address
 
 
+def test_a_certificate_moves_the_ports_to_those_of_tls() -> None:
+    """With tls_cert the default ports are CloudStack's of TLS; a port that was chosen stays."""
+    flags = {"single_port": "off", "tls_cert": "chain.pem"}
+    settings = load(flags, {}).settings
+    assert (443, 8443) == (settings.page_port, settings.websocket_port)
+    settings = load(flags | {"page_port": "8000"}, {}).settings
+    assert (8000, 8443) == (settings.page_port, settings.websocket_port)
+
+
 def test_two_listeners_cannot_share_a_port() -> None:
     """Without a single port the two ports differ, or are any free ones."""
     assert "page_port and websocket_port are both 80" in refused(single_port="off", websocket_port="80")

@@ -1,6 +1,6 @@
 """The command line: what a person types, and what the shell gets back.
 
-``programs``  ``consoleproxy demo``, ``manager`` and ``proxy``
+``programs``  ``consoleproxy demo``, ``manager``, ``proxy``, and ``reload``, which replaces a running proxy
 ``parser``    argparse with clear errors: one line, and the nearest name that exists
 ``settings``  ``consoleproxy config``
 ``tokens``    ``consoleproxy token``: CloudStack's tokens and tickets by hand

@@ -57,6 +57,19 @@ Pages are on port 80 and consoles on 8080, unless flags say otherwise; --single-
 )
 
 
+_RELOAD_EXAMPLES = (
+    """\
+examples:
+  consoleproxy reload --state-folder /var/lib/consoleproxy
+
+Consoles that run go on, no connection is refused. The proxy takes the arguments that it was
+started with, and reads its files again. A new program that does not come up changes nothing:
+the exit status is 1 then, and the reason is told. Without workers certificates are read again.
+"""
+    + _PRECEDENCE
+)
+
+
 def add_commands(commands: Commands) -> None:
     """Add the three commands."""
     demo = commands.add_parser(
@@ -83,8 +96,21 @@ def add_commands(commands: Commands) -> None:
         epilog=_PROXY_EXAMPLES,
     )
     proxy.add_argument("--json", action="store_true", help="once ready, print its addresses as one line of JSON")
+    proxy.add_argument("--respawn", action="store_true", help="start again after a crash, where systemd does not")
     add_flags(proxy)
     proxy.set_defaults(run=_proxy)
+    reload = commands.add_parser(
+        "reload",
+        help="replace a running proxy by the program as it is now, without a cut",
+        description="Have the proxy of a state folder replace itself, once the new program has proved itself.",
+        epilog=_RELOAD_EXAMPLES,
+    )
+    add_flags(reload)
+    reload.set_defaults(run=_reload)
+    # Not for people, so without help: what the supervisor starts.
+    worker = commands.add_parser("worker", description="Carry consoles for the supervisor that started this.")
+    worker.add_argument("descriptor", type=int)
+    worker.set_defaults(run=_worker)
 
 
 def _load(arguments: argparse.Namespace) -> Loaded:
@@ -111,15 +137,46 @@ def _manager(arguments: argparse.Namespace) -> int:
 
 
 def _proxy(arguments: argparse.Namespace) -> int:
-    from consoleproxy.proxy import app  # noqa: PLC0415
+    from consoleproxy.ops.logs import start_logging  # noqa: PLC0415
+    from consoleproxy.proxy import probe, respawn  # noqa: PLC0415
+    from consoleproxy.proxy.app import program  # noqa: PLC0415
 
+    settings = _proxy_settings(arguments)
+    folder = Path(settings.state_folder)
+    if probe.is_asked():
+        program.probe(settings, folder)
+    elif arguments.respawn and settings.workers and not respawn.is_child():
+        start_logging(settings.log_level, settings.log_format)
+        return respawn.run()
+    else:
+        program.run(settings, folder, json_output=arguments.json, reread=lambda: _proxy_settings(arguments))
+    return 0
+
+
+def _proxy_settings(arguments: argparse.Namespace) -> Settings:
     loaded = _load(arguments)
     settings = loaded.settings
     _need(settings, "manager_url", "link_secret")
     if loaded.origins["single_port"] == "default":
         settings = dataclasses.replace(settings, single_port=None)
-    settings = dataclasses.replace(settings, proxy_name=settings.proxy_name or socket.gethostname())
-    app.run(settings, Path(settings.state_folder), json_output=arguments.json)
+    if settings.workers is None:
+        settings = dataclasses.replace(settings, workers=len(os.sched_getaffinity(0)))
+    return dataclasses.replace(settings, proxy_name=settings.proxy_name or socket.gethostname())
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    from consoleproxy.proxy import reload  # noqa: PLC0415
+
+    why_not = reload.run(Path(_load(arguments).settings.state_folder))
+    if why_not:
+        print(f"consoleproxy: not reloaded: {why_not}", file=sys.stderr)
+    return 1 if why_not else 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from consoleproxy.proxy import worker  # noqa: PLC0415
+
+    worker.run(arguments.descriptor)
     return 0
 
 

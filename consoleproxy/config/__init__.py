@@ -25,6 +25,7 @@ from typing import Any
 from consoleproxy.config.kinds import (
     ADDRESS,
     ADDRESS_PORT,
+    COUNT_OR_AUTO,
     FILE,
     HOST,
     ORIGINS,
@@ -75,11 +76,27 @@ class Settings:
         "443",
     )
     page_port: int = _setting(
-        80, PORT, _LISTENING, "port for pages when single_port is off; 0 takes any free one", "8000"
+        80,
+        PORT,
+        _LISTENING,
+        "port for pages when single_port is off; 443 where tls_cert is given; 0 takes any free one",
+        "8000",
     )
     websocket_port: int = _setting(
-        8080, PORT, _LISTENING, "port for consoles when single_port is off; 0 takes any free one", "8001"
+        8080,
+        PORT,
+        _LISTENING,
+        "port for consoles when single_port is off; 8443 where tls_cert is given; 0 takes any free one",
+        "8001",
     )
+    tls_cert: str = _setting(
+        "",
+        FILE,
+        _LISTENING,
+        "PEM file of the public ports' certificate chain, read again when it changes; empty serves in clear",
+        "/etc/consoleproxy/chain.pem",
+    )
+    tls_key: str = _setting("", FILE, _LISTENING, "PEM file of its private key", "/etc/consoleproxy/key.pem")
     public_address: str = _setting(
         "", HOST, _LISTENING, "host name in printed URLs; empty means listen_address", "consoles.example.test"
     )
@@ -89,6 +106,13 @@ class Settings:
         _LISTENING,
         "the operators' port (metrics, health); empty switches it off",
         "192.0.2.10:9180",
+    )
+    workers: int | None = _setting(
+        None,
+        COUNT_OR_AUTO,
+        _LISTENING,
+        "processes that carry consoles; auto is one for each core, 0 has the main process carry them, as in the demo",
+        "4",
     )
     allowed_origins: tuple[str, ...] = _setting(
         (), ORIGINS, _ACCESS, "pages of other hosts that may open consoles", "https://cloud.example.test"
@@ -111,7 +135,7 @@ class Settings:
         "", SECRET, _ACCESS, "the key before, accepted during a rotation", "@/run/secrets/token-key-previous"
     )
     max_sessions: int = _setting(2000, count(1), _LIMITS, "consoles that may be open at once", "500")
-    max_pending: int = _setting(512, count(1), _LIMITS, "connections that are not yet a console", "1000")
+    max_pending: int = _setting(512, count(1), _LIMITS, "connections of a process that are not yet a console", "1000")
     max_pending_per_address: int = _setting(64, count(1), _LIMITS, "the same, of one address", "16")
     max_message: int = _setting(1024**2, size(1024), _LIMITS, "longest websocket message of a browser", "64KiB")
     session_bandwidth: int = _setting(
@@ -139,6 +163,13 @@ class Settings:
     demo_vms: int = _setting(2, count(0), _DEMO, "built-in virtual machines of the demo", "4")
     demo_qemu: str = _setting(
         "auto", choice("auto", "on", "off"), _DEMO, "start a real virtual machine; auto where QEMU is installed", "off"
+    )
+    tls: bool = _setting(
+        default=False,
+        kind=YES_OR_NO,
+        group=_DEMO,
+        text="the demo's proxies speak TLS, with a certificate made for it",
+        example="true",
     )
     proxies: int = _setting(1, count(1), _DEMO, "proxies of the demo; more than one run as processes of their own", "3")
     manager_listen: str = _setting(
@@ -223,6 +254,8 @@ def load(
     values: dict[str, Any] = {}
     for name, (text, origin) in given.items():
         values[name] = _parse(name, secrets.read(text, name) if secrets and is_secret(name) else text, origin)
+    if values.get("tls_cert"):
+        values = {**_TLS_PORTS, **values}
     settings = Settings(**values)
     if settings.single_port is None and settings.page_port == settings.websocket_port != 0:
         raise ConfigError(f"page_port and websocket_port are both {settings.page_port}: give two, or a single_port")
@@ -271,6 +304,9 @@ def settings_table() -> str:
 
 #: A whole number with more bits fits no setting, and the interpreter refuses to write it as text.
 MOST_BITS = 64
+
+#: CloudStack's ports with TLS (fact 1.1), which hold where no other was chosen.
+_TLS_PORTS = {"page_port": 443, "websocket_port": 8443}
 
 _SPECS = {spec.name: spec for spec in dataclasses.fields(Settings)}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_PORT = 65535
+MAX_PROCESSES = 512
 
 _SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -142,6 +143,12 @@ PORT_OR_OFF = Kind(
     f"a port, 0 to {MAX_PORT}, or off",
     lambda text: None if text == "off" else _number(text, 0, MAX_PORT),
     lambda value: "off" if value is None else str(value),
+)
+COUNT_OR_AUTO = Kind(
+    "N|auto",
+    "a whole number, 0 or more, or auto",
+    lambda text: None if text == "auto" else _number(text, 0, MAX_PROCESSES),
+    lambda value: "auto" if value is None else str(value),
 )
 ORIGINS = Kind("A,B", "origins such as https://cloud.example.test, or host names, between commas", _origins, ",".join)
 TIMEOUT = duration(0.01)

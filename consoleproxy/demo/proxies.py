@@ -54,7 +54,17 @@ class ProxyChildren:
             *("--manager-url", self._manager_url, "--link-secret", f"@{secret_file}"),
             *("--proxy-name", name, "--state-folder", str(self._folder / name)),
             *("--listen-address", settings.listen_address, "--public-address", settings.public_address),
-            *("--single-port", "0", "--ops-listen", "127.0.0.1:0", "--max-sessions", str(settings.max_sessions)),
+            *(
+                "--workers",
+                "0",
+                "--single-port",
+                "0",
+                "--ops-listen",
+                "127.0.0.1:0",
+                "--max-sessions",
+                str(settings.max_sessions),
+            ),
+            *("--tls-cert", settings.tls_cert, "--tls-key", settings.tls_key),
             *("--log-level", settings.log_level, "--log-format", settings.log_format),
             stdout=PIPE,
             # Ctrl-C in the terminal is for us; we end our children in order.

@@ -25,6 +25,7 @@ from consoleproxy.manager.inventory import Inventory
 from consoleproxy.manager.model import Account
 from consoleproxy.manager.program import Manager, token_keys_setting
 from consoleproxy.net.listening import is_loopback
+from consoleproxy.ops.certs import make_certs
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.proxy.app import Proxy, addresses
 
@@ -51,6 +52,8 @@ class DemoTown:
         self._settings = settings
         self._stack = AsyncExitStack()
         self._folder = Path()
+        #: The CA of the certificate that was made for this demo, where one was.
+        self._ca_file = ""
         self._secret = secrets.token_urlsafe(24)
         self.account = Account(
             str(uuid.uuid4()), "demo", secrets.token_urlsafe(32), secrets.token_urlsafe(32), is_admin=True
@@ -66,6 +69,7 @@ class DemoTown:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="consoleproxy-demo-")))
         self._stack.push_async_callback(self.machines.stop)
         await self.machines.start()
+        self._make_certificate()
         await self._start_manager()
         if self._settings.proxies == 1:
             await self._start_own_proxy()
@@ -100,6 +104,7 @@ class DemoTown:
                 "manager_url": self.start_url.rstrip("/"),
                 "manager_ops_url": f"http://{LOOPBACK}:{self.manager.ops_port}" if self.manager.ops_port else "",
                 "proxies": self._proxies,
+                "ca_file": self._ca_file,
                 "instances": vms,
             }
         )
@@ -112,7 +117,21 @@ class DemoTown:
         lines += [
             f"  {proxy['name']}: {proxy['http_url']}, metrics at {proxy['ops_url']}/metrics" for proxy in self._proxies
         ]
+        if self._ca_file:
+            lines.append(f"  Browsers warn of the certificate until they trust {self._ca_file}")
         return "\n".join([*lines, "  Ctrl-C ends the demo.\n"])
+
+    def _make_certificate(self) -> None:
+        settings = self._settings
+        if not settings.tls or settings.tls_cert:
+            return
+        folder = self._folder / "certificates"
+        hosts = [host.strip("[]") for host in (settings.public_address, settings.listen_address) if host]
+        make_certs(folder, hosts=hosts)
+        self._ca_file = str(folder / "ca-cert.pem")
+        self._settings = dataclasses.replace(
+            settings, tls_cert=str(folder / "server-chain.pem"), tls_key=str(folder / "server-key.pem")
+        )
 
     async def _start_manager(self) -> None:
         api = ApiClient(self.account)

@@ -12,7 +12,7 @@ asks its ``capabilities``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,11 +58,30 @@ class ProxyControl(Protocol):
         """Take no new consoles."""
 
 
-class ControlLink(Protocol):
+class AccessLink(Protocol):
+    """What a console needs of the control plane; with workers it lies in another process."""
+
+    async def authorise(self, request: AccessRequest) -> AccessAnswer:
+        """Consume the one-time session and say yes, or raise a ``Refused`` error.
+
+        ``ManagerAwayError`` when nobody answers: no manager, no console.
+        """
+
+    def opened(self, session: SessionOpened) -> None:
+        """Tell that a console runs; never waits. Call it as soon as ``authorise`` has returned."""
+
+    def ended(self, session: SessionEnd) -> None:
+        """Tell that a console ended; called exactly once for each ``opened``; never waits."""
+
+
+class ControlLink(AccessLink, Protocol):
     """The proxy's way to its control plane (contracts of the planes, both directions).
 
     ``start`` it when the proxy's ports are known; ``close`` it always, and after the last ``ended``.
     """
+
+    #: Called with the session of each end that the control plane has acknowledged; set it before ``start``.
+    on_told: Callable[[str], None]
 
     @property
     def capabilities(self) -> Capabilities:
@@ -81,18 +100,6 @@ class ControlLink(Protocol):
 
     async def close(self) -> None:
         """Tell what was not told yet, for a moment, and leave."""
-
-    async def authorise(self, request: AccessRequest) -> AccessAnswer:
-        """Consume the one-time session and say yes, or raise a ``Refused`` error.
-
-        ``ManagerAwayError`` when nobody answers: no manager, no console.
-        """
-
-    def opened(self, session: SessionOpened) -> None:
-        """Tell that a console runs; never waits. Call it as soon as ``authorise`` has returned."""
-
-    def ended(self, session: SessionEnd) -> None:
-        """Tell that a console ended; called exactly once for each ``opened``; never waits."""
 
     def draining(self) -> None:
         """Tell that the proxy takes no new consoles; never waits."""

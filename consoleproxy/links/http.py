@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,7 @@ class HTTPLink(ManagedLink):
         self._headers = {"Authorization": f"Bearer {secret}"}
         self._tls = _context(ca_file)
         self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def start(self, control: ProxyControl) -> None:
         """Begin to reach the manager, and go on until ``close``."""
@@ -86,11 +89,21 @@ class HTTPLink(ManagedLink):
         if self._session is not None:
             await self._session.close()
 
+    def duplicate_connection(self) -> int | None:
+        """Return a second descriptor of the connection to the manager, for a process that replaces itself.
+
+        Until it is closed too, the manager sees no end. ``None`` while there is no connection.
+        """
+        if self._socket is None or self._socket.closed:
+            return None
+        sock: socket.socket | None = self._socket.get_extra_info("socket")
+        return os.dup(sock.fileno()) if sock is not None else None
+
     async def _connect(self) -> Connection:
         if self._session is None:
             raise RuntimeError("the link was not started")
         try:
-            socket = await self._session.ws_connect(
+            self._socket = await self._session.ws_connect(
                 self._url,
                 heartbeat=HEARTBEAT,
                 max_msg_size=MAX_MESSAGE,
@@ -100,7 +113,7 @@ class HTTPLink(ManagedLink):
             # The manager's own words could be anything; its status says enough.
             status = error.status if isinstance(error, aiohttp.ClientResponseError) else None
             raise ManagerAwayError(f"it answers {status}" if status else str(error)) from error
-        return _Conversation(socket)
+        return _Conversation(self._socket)
 
 
 class _Conversation:
@@ -175,7 +188,7 @@ class _Conversation:
         except aiohttp.ClientError as error:
             raise ManagerAwayError(str(error)) from error
 
-    async def _receive(self) -> Envelope | None:
+    async def _receive(self) -> Envelope[Message] | None:
         """Return the next message, or None at the end of the connection."""
         # The heartbeat is the deadline: a manager that answers no ping ends the connection.
         message = await self._socket.receive()

@@ -113,6 +113,7 @@ class ManagedLink(ABC):
         self._last_failure = ""
         #: Reports that the manager acknowledged.
         self.reports = 0
+        self.on_told: Callable[[str], None] = lambda _: None
 
     @abstractmethod
     async def _connect(self) -> Connection:
@@ -140,14 +141,18 @@ class ManagedLink(ABC):
                 await self._came_up.wait()
         return self.is_up
 
-    async def close(self) -> None:
-        """Tell what was not told yet, for a moment, and leave. No task is left behind."""
+    async def flush(self) -> None:
+        """Tell what was not told yet, for a moment."""
         if self.is_up and self._ledger.has_news:
             self._is_told.clear()
             self._has_news.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._times.goodbye):
                     await self._is_told.wait()
+
+    async def close(self) -> None:
+        """Tell what was not told yet, for a moment, and leave. No task is left behind."""
+        await self.flush()
         self._is_closing = True
         await self._tasks.close()
         await self._questions.close()
@@ -294,6 +299,8 @@ class ManagedLink(ABC):
                 await connection.report(report)
             self._ledger.acknowledged(report)
             self.reports += 1
+            for session in report.ended:
+                self.on_told(session.session_id)
             if report.is_full:
                 full_at = clock() + self._times.full
             if not self._ledger.has_news:

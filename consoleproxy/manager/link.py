@@ -299,7 +299,7 @@ class _ProxyLink:
         if future is not None and not future.done():
             future.set_result(is_done)
 
-    async def _receive(self) -> Envelope | None:
+    async def _receive(self) -> Envelope[Message] | None:
         """Return the next message, or None at the end of the connection."""
         # The heartbeat is the deadline: a proxy that answers no ping ends the connection.
         message = await self.socket.receive()

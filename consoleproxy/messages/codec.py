@@ -1,4 +1,4 @@
-"""The messages of our own link as JSON text, and back.
+"""Messages as JSON text, and back: those of our own link, and by ``Codec`` those of other links.
 
 A message is one object: ``kind``, ``id`` where it is a request or an answer, and the
 fields of its dataclass. Fields that nobody knows are ignored, so that either side can be
@@ -11,9 +11,9 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from consoleproxy import errors
 from consoleproxy.errors import LinkRefused, Refused, RemoteProtocolError
@@ -40,6 +40,8 @@ from consoleproxy.messages import (
 MAX_MESSAGE = 4 * 1024 * 1024
 #: Numbers stay below this: a database's.
 _LARGEST = 2**63
+
+_Message = TypeVar("_Message")
 
 Message: TypeAlias = (
     ProxyDescription
@@ -72,12 +74,6 @@ KINDS: Mapping[str, type[Message]] = {
     "refused": Refusal,
     "error": Fault,
 }
-#: The types of each message's fields, and of what lies inside one.
-_FIELDS: Mapping[type, Mapping[str, Any]] = {
-    shape: typing.get_type_hints(shape) for shape in (*KINDS.values(), Target, SessionOpened, SessionEnd)
-}
-_NAMES = {shape: kind for kind, shape in KINDS.items()}
-
 #: The ``reason`` of a ``Refusal`` that is about the proxy itself.
 LINK_REFUSED = "link-refused"
 _REFUSALS: Mapping[str, type[Refused]] = {
@@ -86,37 +82,85 @@ _REFUSALS: Mapping[str, type[Refused]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Generic[_Message]):
     """A message as it came: ``message`` is None for an unknown kind, ``id`` None where there was none."""
 
     kind: str
     id: int | None
-    message: Message | None
+    message: _Message | None
+
+
+class Codec(Generic[_Message]):
+    """The messages of one link: ``kinds`` are their names, ``parts`` the dataclasses inside them."""
+
+    def __init__(self, kinds: Mapping[str, type[_Message]], parts: Sequence[type]) -> None:
+        self._kinds = kinds
+        self._names = {shape: kind for kind, shape in kinds.items()}
+        #: The types of each message's fields, and of what lies inside one.
+        self._fields: Mapping[type, Mapping[str, Any]] = {
+            shape: typing.get_type_hints(shape) for shape in (*kinds.values(), *parts)
+        }
+
+    def to_json(self, message: _Message, message_id: int | None = None) -> str:
+        """Write ``message``; an answer bears the id of what it answers. The text may hold secrets."""
+        head: dict[str, Any] = {"kind": self._names[type(message)]}
+        if message_id is not None:
+            head["id"] = message_id
+        fields = dataclasses.asdict(cast("Any", message))
+        return json.dumps(head | fields, separators=(",", ":"), default=dict)
+
+    def from_json(self, text: str) -> Envelope[_Message]:
+        """Read a message, or raise ``RemoteProtocolError``, which never holds any of its values."""
+        if len(text) > MAX_MESSAGE:
+            raise RemoteProtocolError(f"a message is longer than {MAX_MESSAGE}", close_code=1009)
+        try:
+            fields = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise RemoteProtocolError("a message is not JSON") from None
+        if not isinstance(fields, dict) or not isinstance(kind := fields.get("kind"), str):
+            raise RemoteProtocolError("a message is not an object with a kind")
+        message_id = fields.get("id")
+        if message_id is not None and type(message_id) is not int:
+            raise RemoteProtocolError("a message's id is not a number")
+        shape = self._kinds.get(kind)
+        message = None if shape is None else self._read_shape(shape, fields, kind)
+        return Envelope(kind, message_id, cast("_Message | None", message))
+
+    def _read(self, wanted: Any, value: object, name: str) -> Any:  # noqa: ANN401 - any of the types that a field may have
+        """Return ``value`` as ``wanted``, which is a type of a message's field."""
+        if dataclasses.is_dataclass(wanted):
+            return self._read_shape(cast("type[Any]", wanted), value, name)
+        origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+        if origin in (types.UnionType, typing.Union):
+            return None if value is None else self._read(arguments[0], value, name)
+        if origin is tuple and isinstance(value, list):
+            return tuple(self._read(arguments[0], item, name) for item in value)
+        if origin is Mapping and isinstance(value, dict):
+            return {key: self._read(arguments[1], item, name) for key, item in value.items()}
+        return _read_plain(wanted, value, name)
+
+    def _read_shape(self, shape: type[Any], value: object, name: str) -> object:
+        if not isinstance(value, dict):
+            raise RemoteProtocolError(f"a message's {name} has the wrong type")
+        wanted = self._fields[shape]
+        values = {key: self._read(wanted[key], value[key], f"{name}.{key}") for key in wanted if key in value}
+        missing = [spec.name for spec in dataclasses.fields(shape) if _is_needed(spec) and spec.name not in values]
+        if missing:
+            raise RemoteProtocolError(f"a message's {name}.{missing[0]} is missing")
+        return shape(**values)
+
+
+_LINK: Codec[Message] = Codec(KINDS, (Target, SessionOpened, SessionEnd))
 
 
 def to_json(message: Message, message_id: int | None = None) -> str:
-    """Write ``message``; an answer bears the id of what it answers. The text may hold secrets."""
-    head: dict[str, Any] = {"kind": _NAMES[type(message)]}
-    if message_id is not None:
-        head["id"] = message_id
-    return json.dumps(head | dataclasses.asdict(message), separators=(",", ":"), default=dict)
+    """Write a message of our own link; an answer bears the id of what it answers. The text may hold secrets."""
+    return _LINK.to_json(message, message_id)
 
 
-def from_json(text: str) -> Envelope:
-    """Read a message, or raise ``RemoteProtocolError``, which never holds any of its values."""
-    if len(text) > MAX_MESSAGE:
-        raise RemoteProtocolError(f"a message is longer than {MAX_MESSAGE}", close_code=1009)
-    try:
-        fields = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise RemoteProtocolError("a message is not JSON") from None
-    if not isinstance(fields, dict) or not isinstance(kind := fields.get("kind"), str):
-        raise RemoteProtocolError("a message is not an object with a kind")
-    message_id = fields.get("id")
-    if message_id is not None and type(message_id) is not int:
-        raise RemoteProtocolError("a message's id is not a number")
-    shape = KINDS.get(kind)
-    return Envelope(kind, message_id, None if shape is None else _read(shape, fields, kind))
+def from_json(text: str) -> Envelope[Message]:
+    """Read a message of our own link, or raise ``RemoteProtocolError``, which never holds any of its values."""
+    return _LINK.from_json(text)
 
 
 def to_refusal(error: Refused | LinkRefused) -> Refusal:
@@ -129,20 +173,6 @@ def from_refusal(refusal: Refusal) -> Refused | LinkRefused:
     if refusal.reason == LINK_REFUSED:
         return LinkRefused(refusal.detail)
     return _REFUSALS.get(refusal.reason, Refused)(refusal.detail or refusal.reason)
-
-
-def _read(wanted: Any, value: object, name: str) -> Any:  # noqa: ANN401 - any of the types that a field may have
-    """Return ``value`` as ``wanted``, which is a type of a message's field."""
-    if dataclasses.is_dataclass(wanted):
-        return _read_shape(typing.cast("type[Any]", wanted), value, name)
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _read(arguments[0], value, name)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_read(arguments[0], item, name) for item in value)
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _read(arguments[1], item, name) for key, item in value.items()}
-    return _read_plain(wanted, value, name)
 
 
 def _read_plain(wanted: type, value: object, name: str) -> object:
@@ -170,17 +200,6 @@ def _is_whole(text: str) -> bool:
 def _refuse_constant(name: str) -> float:
     """Refuse NaN and Infinity, which are not JSON."""
     raise ValueError(name)
-
-
-def _read_shape(shape: type[Any], value: object, name: str) -> object:
-    if not isinstance(value, dict):
-        raise RemoteProtocolError(f"a message's {name} has the wrong type")
-    wanted = _FIELDS[shape]
-    values = {key: _read(wanted[key], value[key], f"{name}.{key}") for key in wanted if key in value}
-    missing = [spec.name for spec in dataclasses.fields(shape) if _is_needed(spec) and spec.name not in values]
-    if missing:
-        raise RemoteProtocolError(f"a message's {name}.{missing[0]} is missing")
-    return shape(**values)
 
 
 def _is_needed(spec: dataclasses.Field[Any]) -> bool:

@@ -16,5 +16,16 @@
 ``page_connection``  aiohttp's connections, on our leash
 ``pages``     what the public ports answer beside consoles
 ``control``   what the manager may see of this proxy and do to it
-``app``       builds all of it from settings, starts it, drains it, stops it
+``plan``      what the carrying part has to know; ``carrier`` that part: doors, page, consoles
+``crew``      who carries: this process, or workers
+``workers``   the supervisor's crew: a process for each slot, born again and covered; ``hand`` is one of them,
+              ``desk`` answers what their consoles ask, ``notices`` what all are told, ``berths`` who accepts
+              where, ``slot_sockets`` the sockets, ``tally`` their numbers together, ``spawn`` their processes
+``worker``    the other side: a process that carries; ``remote`` is the registry and the link as it sees them,
+              ``privileges`` what it gives up
+``orders``    what both say to each other, over a ``line``; ``endings`` turns a word back into its error
+``gate``      where workers find a supervisor that came back, and operators the one that runs (``operators``)
+``reload``    ``consoleproxy reload``: first a ``probe`` of the new program, then exec with a ``handover``;
+              ``respawn`` is a supervisor's parent where there is no systemd
+``app``       the house: builds all of it from settings, starts it, drains it, stops it
 """

@@ -39,10 +39,12 @@ class Carried:
         if not self._consoles:
             self._is_empty.set()
 
-    def end(self, slot: Slot, error: SessionEnded) -> None:
-        """End the console of ``slot``, if it is still there."""
-        if (console := self._consoles.get(slot)) is not None:
-            console.end(error)
+    def end(self, slot: Slot, error: SessionEnded) -> bool:
+        """End the console of ``slot``; false when it is not there."""
+        if (console := self._consoles.get(slot)) is None:
+            return False
+        console.end(error)
+        return True
 
     def end_session(self, session_id: str, error: SessionEnded) -> bool:
         """End the consoles of a session, in whatever phase; false when there is none."""

@@ -43,7 +43,7 @@ from consoleproxy.errors import (
     VMProtocolError,
     VMTimeoutError,
 )
-from consoleproxy.links import ControlLink
+from consoleproxy.links import AccessLink
 from consoleproxy.messages import AccessRequest, SessionEnd, SessionOpened, Target
 from consoleproxy.net.handshake import converse
 from consoleproxy.net.stream import ByteStream
@@ -82,7 +82,7 @@ class ConsoleContext:
     their answers change while the proxy runs. ``carried`` is where a console stands from its slot to its end.
     """
 
-    link: ControlLink
+    link: AccessLink
     registry: Registry
     metrics: ProxyMetrics
     carriage: Carriage

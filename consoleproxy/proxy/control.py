@@ -42,6 +42,10 @@ class Controlled(Protocol):
     def address(self) -> str:
         """Where browsers find it."""
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether the public ports speak TLS."""
+
     def end_session(self, session_id: str, error: SessionEnded) -> bool:
         """End the console of a session; false when there is none."""
 
@@ -64,7 +68,7 @@ class AppControl:
             address=self._identity.address or self._proxy.address,
             page_port=ports[0],
             websocket_port=ports[-1],
-            is_tls=False,
+            is_tls=self._proxy.is_tls,
             capacity=self._proxy.capacity,
         )
 
@@ -82,8 +86,8 @@ class AppControl:
         if (text := settings.get(SOURCE_ADDRESS_SETTING)) is not None:
             # Anything but a clear no is a yes: the stricter one.
             self._proxy.checks_source_address = text.strip().lower() != "false"
-        if settings.get(TLS_SETTING, "").strip().lower() == "true":
-            log.error("the manager wants TLS on 443 and 8443, which this version cannot serve: put TLS in front of it")
+        if settings.get(TLS_SETTING, "").strip().lower() == "true" and not self._proxy.is_tls:
+            log.error("the manager wants TLS on 443 and 8443: give tls_cert and tls_key, or put TLS in front")
 
     def kill(self, session_id: str, reason: str) -> bool:
         """End a console; false when there is none of that session."""

@@ -13,7 +13,7 @@ from consoleproxy.errors import SessionEnded, TakenOver
 from consoleproxy.proxy.sessions import SessionTable, Slot, SlotRequest
 
 #: How the registry tells that a session has to end, and why.
-OnEnd = Callable[[Slot, SessionEnded], None]
+OnEnd = Callable[[Slot, SessionEnded], object]
 
 
 class Registry(Protocol):

@@ -63,6 +63,12 @@ class SessionTable:
         self._viewers[key] = slot
         return displaced
 
+    def restore(self, slot: Slot, *, is_viewer: bool) -> None:
+        """Take in a slot that was taken in an earlier life of the table; it has its place whatever the limits say."""
+        self._slots.add(slot)
+        if is_viewer:
+            self._viewers[slot.request.viewer_key] = slot
+
     def release(self, slot: Slot) -> None:
         """Give the slot back; doing so again does nothing."""
         self._slots.discard(slot)

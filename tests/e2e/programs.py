@@ -241,10 +241,12 @@ async def console(manager: Program, account: Account, vm_id: str, /, **parameter
     ]
 
 
-async def view(made: dict[str, Any]) -> Viewer:
+async def view(made: dict[str, Any], *, origin: str | None = None) -> Viewer:
     """Open what was made, as a browser that follows the URL does."""
     query = parse_qs(urlsplit(made["url"]).query)
-    return await Viewer.open(int(made["websocket"]["port"]), query["token"][0], extra=query.get("extra", [""])[0])
+    return await Viewer.open(
+        int(made["websocket"]["port"]), query["token"][0], extra=query.get("extra", [""])[0], origin=origin
+    )
 
 
 def session_id(token: str, keys: TokenKeys) -> str:

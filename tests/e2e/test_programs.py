@@ -18,9 +18,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from certs.make_certs import make_certs
 from consoleproxy.errors import Draining, ExtraTokenError, TakenOver, UsedError
 from consoleproxy.manager.model import Account, Instance
+from consoleproxy.ops.certs import make_certs
 from tests.e2e.programs import Program, Site, call, console, fetch, once, refusal, site, until, view
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.viewer import Viewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from consoleproxy.links import Capabilities, ProxyControl
@@ -30,6 +31,7 @@ class AuthorityLink:
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+        self.on_told: Callable[[str], None] = lambda _: None
 
     async def start(self, control: ProxyControl) -> None:
         """Nothing is to be reached."""
@@ -45,6 +47,7 @@ class AuthorityLink:
 
     def ended(self, session: SessionEnd) -> None:
         self._authority.ended(session)
+        self.on_told(session.session_id)
 
     def draining(self) -> None:
         """Nobody needs to know."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -22,19 +23,23 @@ def server_init(width: int = 64, height: int = 48, name: bytes = b"fake") -> byt
 
 
 class FakeVM:
-    """Listens on loopback. ``talk`` is what it does with a connection; by default it is a sane server.
+    """Listens on loopback, through ``tls`` where it is given. ``talk`` is what it does with a connection.
 
-    After its handshake it collects what it gets in ``received`` and waits; ``send`` and ``hang_up`` act on
-    the connection that came last. ``connects`` counts them, ``opened`` tells that a handshake was done.
+    By default it is a sane server: after its handshake it collects what it gets in ``received`` and
+    waits; ``send`` and ``hang_up`` act on the connection that came last. ``connects`` counts them,
+    ``opened`` tells that a handshake was done.
     """
 
-    def __init__(self, *, password: str = "", talk: Talk | None = None, reads: bool = True) -> None:
+    def __init__(
+        self, *, password: str = "", talk: Talk | None = None, reads: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.password = password
         self.connects = 0
         self.received = bytearray()
         self.opened = asyncio.Event()
         self._closing = asyncio.Event()
         self._reads = reads
+        self._tls = tls
         self._talk = talk or self._sane
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
@@ -53,7 +58,7 @@ class FakeVM:
 
     async def start(self) -> FakeVM:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def close(self) -> None:

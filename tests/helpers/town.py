@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +14,8 @@ from consoleproxy.config import Settings
 from consoleproxy.manager.endpoint import ProxyAddress
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.proxy.app import Proxy
+from consoleproxy.proxy.carrier import Carrier
+from consoleproxy.proxy.crew import LocalCrew
 from tests.helpers.authority import ConsoleService, Instance
 from tests.helpers.authority_link import AuthorityLink
 from tests.helpers.fake_vm import FakeVM
@@ -29,6 +33,7 @@ QUICK = Settings(
     vm_handshake_timeout=0.5,
     close_timeout=0.5,
     stall_timeout=30,
+    workers=int(os.environ.get("TOWN_WORKERS", "0")),
 )
 
 
@@ -39,11 +44,19 @@ class Town:
     proxy: Proxy
     service: ConsoleService
     vm: FakeVM
+    #: How its viewers connect, where the proxy speaks TLS.
+    tls: ssl.SSLContext | None = None
 
     @property
     def port(self) -> int:
         """The proxy's websocket port."""
         return self.proxy.ports[-1]
+
+    @property
+    def carrier(self) -> Carrier:
+        """The part of the proxy that carries, in this process."""
+        assert isinstance(self.proxy.crew, LocalCrew), "a test that looks into it is marked in_process"
+        return self.proxy.crew.carrier
 
     def token(self, *, extra: str = "", vm_id: str = VM_ID, source_address: str = "127.0.0.1") -> str:
         """Return the token of a new console."""
@@ -51,7 +64,7 @@ class Town:
 
     async def view(self, *, subprotocols: tuple[str, ...] = ("binary",)) -> Viewer:
         """Open a console and go through its handshake."""
-        viewer = await Viewer.open(self.port, self.token(), subprotocols=subprotocols)
+        viewer = await Viewer.open(self.port, self.token(), subprotocols=subprotocols, tls=self.tls)
         await viewer.enter()
         return viewer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -33,11 +34,13 @@ class Viewer:
         path: str = "/websockify",
         subprotocols: Sequence[str] = ("binary",),
         origin: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Viewer:
-        """Connect; the handshake of RFB is ``enter``."""
+        """Connect, through ``tls`` where it is given; the handshake of RFB is ``enter``."""
         query = f"token={quote(token, safe='')}" + (f"&extra={quote(extra, safe='')}" if extra else "")
         websocket = await connect(
-            f"ws://127.0.0.1:{port}{path}?{query}",
+            f"{'wss' if tls else 'ws'}://127.0.0.1:{port}{path}?{query}",
+            ssl=tls,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             origin=Origin(origin) if origin else None,
             compression=None,

@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from certs.make_certs import make_certs
 from consoleproxy.access.token import TokenKey
 from consoleproxy.errors import ConfigError
 from consoleproxy.manager.inventory import Inventory
@@ -28,6 +27,7 @@ from consoleproxy.manager.program import (
 )
 from consoleproxy.messages import Command, Drain
 from consoleproxy.net.listening import listen_at
+from consoleproxy.ops.certs import make_certs
 from tests.manager.managers import ALICE, INVENTORY, hello
 
 ANY = "127.0.0.1:0"

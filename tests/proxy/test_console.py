@@ -146,6 +146,7 @@ async def test_refusals_before_the_vm() -> None:
         assert await refused(made, made.token(), origin="http://evil.test") == (4405, "origin")
         assert await refused(made, made.token(source_address="192.0.2.1")) == (4403, "source-address")
         assert made.vm.connects == 0
+        await made.proxy.crew.refresh()
         assert made.metric("consoleproxy_consoles_ended_total", reason="bad-token", phase="checks") == 2
 
 
@@ -184,6 +185,7 @@ async def test_a_browser_that_leaves_ends_the_vm_connection(how: str) -> None:
             await viewer.close()
         await made.vm.until(lambda: made.vm.open_connections == 0)
         reason = "browser-lost" if how == "reset" else "browser-closed"
+        await made.proxy.crew.refresh()
         assert made.metric("consoleproxy_consoles_ended_total", reason=reason, phase="relay") == 1
 
 
@@ -288,6 +290,7 @@ async def test_a_full_proxy_refuses_without_burning_the_session() -> None:
         await other.close()
 
 
+@pytest.mark.in_process
 async def test_a_control_plane_that_does_not_answer_means_no_console(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a yes nobody enters, and the slot is free again."""
 
@@ -296,7 +299,7 @@ async def test_a_control_plane_that_does_not_answer_means_no_console(monkeypatch
         raise AssertionError
 
     async with town() as made:
-        monkeypatch.setattr(made.proxy._context.link, "authorise", never)  # noqa: SLF001
+        monkeypatch.setattr(made.carrier.context.link, "authorise", never)
         assert await refused(made, made.token()) == (4471, "manager-away")
         assert (len(made.proxy), made.vm.connects) == (0, 0)
 
@@ -323,6 +326,7 @@ async def test_drain_waits_for_running_consoles_and_refuses_new_ones() -> None:
         await draining
 
 
+@pytest.mark.in_process
 async def test_the_control_plane_hears_of_each_end_once(caplog: pytest.LogCaptureFixture) -> None:
     """One report, one line, one count, with bytes and reason; and no secret in the line."""
     caplog.set_level(logging.DEBUG)

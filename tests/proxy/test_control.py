@@ -152,11 +152,15 @@ async def test_stopping_ends_and_tells(made: ProxyWorld) -> None:
     assert (0, False) == (proxy.active_sessions, proxy.is_up)
 
 
-def test_a_manager_that_wants_tls_is_told_in_the_log_that_it_is_not_here(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_manager_that_wants_tls_without_a_certificate_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The ports of TLS are not opened in clear, and not silently ignored."""
-    proxy = SimpleNamespace(keys=None, is_draining=False, checks_source_address=False)
+    proxy = SimpleNamespace(keys=None, is_draining=False, checks_source_address=False, is_tls=False)
     control = AppControl(cast("Any", proxy), Identity())
     control.use_settings({"premium": "false", "vncport": "8080"})
     assert "" == caplog.text
     control.use_settings({"premium": "true", "vncport": "8443"})
     assert "wants TLS on 443 and 8443" in caplog.text
+    caplog.clear()
+    proxy.is_tls = True
+    control.use_settings({"premium": "true", "vncport": "8443"})
+    assert "" == caplog.text

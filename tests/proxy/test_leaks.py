@@ -6,27 +6,31 @@ import asyncio
 import gc
 import struct
 import tracemalloc
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.leaks import open_sockets, tasks_left
+from tests.helpers.tls import tls_town
 from tests.helpers.town import Town, town
 from tests.helpers.viewer import Viewer
 
 SESSIONS = 200
+OpenTown = Callable[..., AbstractAsyncContextManager[Town]]
+TOWNS = [town, tls_town]
 WAYS = ("goodbye", "reset", "vm closes", "vm resets", "silent", "half a frame", "refused", "rubbish")
 
 
 async def end(made: Town, way: str) -> None:
     """Open a session and end it in one way."""
     if way == "refused":
-        viewer = await Viewer.open(made.port, "no token")
+        viewer = await Viewer.open(made.port, "no token", tls=made.tls)
         await viewer.closed()
     elif way == "silent":
-        viewer = await Viewer.open(made.port, made.token())
+        viewer = await Viewer.open(made.port, made.token(), tls=made.tls)
         await viewer.closed()
     else:
         viewer = await made.view()
@@ -58,13 +62,15 @@ async def settle(made: Town) -> None:
     """Wait until the proxy and the VM have let everything go."""
     await made.vm.until(lambda: made.vm.open_connections == 0)
     async with asyncio.timeout(10):
-        await made.proxy._carriage.patience.farewells.wait_empty()  # noqa: SLF001
-        await made.vm.until(lambda: not len(made.proxy) and not len(made.proxy._tasks))  # noqa: SLF001
+        await made.carrier.carriage.patience.farewells.wait_empty()
+        await made.vm.until(lambda: not len(made.proxy) and not len(made.carrier.tasks))
 
 
-async def test_two_hundred_sessions_leave_nothing() -> None:
+@pytest.mark.in_process
+@pytest.mark.parametrize("open_town", TOWNS, ids=["plain", "tls"])
+async def test_two_hundred_sessions_leave_nothing(open_town: OpenTown) -> None:
     """Sockets, tasks and slots are as before, and nothing of the proxy grows with the number of sessions."""
-    async with town(vm=FakeVM(), browser_handshake_timeout=0.1) as made:
+    async with open_town(vm=FakeVM(), browser_handshake_timeout=0.1) as made:
         tracemalloc.start()
         try:
             await end_all(made, SESSIONS // 2)  # caches, pools, the first of everything
@@ -93,10 +99,12 @@ def proxy_memory() -> int:
     return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(kept).traces)
 
 
+@pytest.mark.in_process
+@pytest.mark.parametrize("open_town", TOWNS, ids=["plain", "tls"])
 @pytest.mark.parametrize("way", WAYS)
-async def test_each_way_gives_its_slot_back(way: str) -> None:
+async def test_each_way_gives_its_slot_back(open_town: OpenTown, way: str) -> None:
     """With room for one session, the same way can be gone again and again."""
-    async with town(max_sessions=1, browser_handshake_timeout=0.1) as made:
+    async with open_town(max_sessions=1, browser_handshake_timeout=0.1) as made:
         for _ in range(3):
             await end(made, way)
             await settle(made)

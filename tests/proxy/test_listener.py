@@ -88,6 +88,7 @@ async def test_separate_ports_serve_their_part_only() -> None:
         await viewer.close()
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("pieces", [(), (b"GET / HT",), (b"G", b"E", b"T", b" ", b"/", b" ", b"H", b"T", b"T")])
 async def test_a_request_that_does_not_come_is_ended_at_the_deadline(made: Town, pieces: tuple[bytes, ...]) -> None:
     """Silence, half a head and a byte at a time all end after the request timeout."""
@@ -95,7 +96,7 @@ async def test_a_request_that_does_not_come_is_ended_at_the_deadline(made: Town,
     started = loop.time()
     assert b"" == await talk(made.port, *pieces, pause=0.1)
     assert loop.time() - started < 5
-    assert 0 == len(made.proxy._admission)  # noqa: SLF001
+    assert 0 == len(made.carrier.admission)
 
 
 async def test_a_head_without_end_is_refused(made: Town) -> None:
@@ -136,6 +137,7 @@ async def test_a_broken_upgrade_with_a_good_token_opens_nothing(made: Town) -> N
     await viewer.close()
 
 
+@pytest.mark.in_process
 async def test_a_page_connection_is_counted_until_it_closes() -> None:
     """Who asks for pages and does not go away fills his own places, not ours."""
     async with town(single_port=None, page_port=0, websocket_port=0, max_pending_per_address=2) as made:
@@ -151,6 +153,7 @@ async def test_a_page_connection_is_counted_until_it_closes() -> None:
         await made.vm.until(lambda: made.metric("consoleproxy_pending") == 0)
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("is_shared", [True, False])
 async def test_pipelined_requests_cost_no_memory(is_shared: bool) -> None:  # noqa: FBT001
     """Requests piled up behind a page request are cut off, and nothing of them stays."""
@@ -173,11 +176,12 @@ async def test_only_get_is_answered(made: Town) -> None:
     assert (await talk(made.port, b"\r\n\r\nGET /console HTTP/1.1\r\nX: ")).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.in_process
 async def test_an_address_over_its_cap_is_turned_away() -> None:
     """With room for two, a third waiting connection is closed at once, and the first two live on."""
     async with town(max_pending_per_address=2, request_timeout=5) as made:
         waiting = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(2)]
-        await made.vm.until(lambda: len(made.proxy._admission) == 2)  # noqa: SLF001
+        await made.vm.until(lambda: len(made.carrier.admission) == 2)
         assert b"" == await talk(made.port)
         assert made.metric("consoleproxy_refused_connections") == 1
         for reader, writer in waiting:

@@ -8,8 +8,8 @@ import random
 import secrets
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, cast
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from consoleproxy.access.token import decode, encode
 from consoleproxy.proxy.browser_end import BrowserEnd
 from consoleproxy.proxy.pace import FLOOD_READ
 from tests.helpers.fake_vm import FakeVM
+from tests.helpers.tls import tls_town
 from tests.helpers.town import Town, town
 from tests.helpers.viewer import CHANNEL, Viewer
 
@@ -32,10 +33,19 @@ UPDATE_REQUEST = struct.pack(">BBHHHH", 3, 1, 0, 0, 64, 48)
 CUT_TEXT = struct.pack(">BxxxI", 6, 5) + b"paste"
 
 
+OpenTown = Callable[..., AbstractAsyncContextManager[Town]]
+
+
+@pytest.fixture(params=[town, tls_town], ids=["plain", "tls"])
+def open_town(request: pytest.FixtureRequest) -> OpenTown:
+    """Whatever holds for bytes holds in clear and through TLS."""
+    return cast("OpenTown", request.param)
+
+
 @pytest.fixture
-async def made() -> AsyncIterator[Town]:
+async def made(open_town: OpenTown) -> AsyncIterator[Town]:
     """A proxy with a sane VM."""
-    async with town() as running:
+    async with open_town() as running:
         yield running
 
 
@@ -46,7 +56,7 @@ async def send_raw(viewer: Viewer, *frames: Frame) -> None:
 
 async def relay_of(made: Town) -> Any:  # noqa: ANN401 - an inner part, looked at through two doors
     """Return the relay of the one session, once it has both its ends."""
-    (console,) = made.proxy._carried._consoles.values()  # noqa: SLF001
+    (console,) = made.carrier.carried._consoles.values()  # noqa: SLF001
     relay = console._relay  # type: ignore[attr-defined]  # noqa: SLF001
     await made.vm.until(lambda: relay.browser.outlet is not None)
     return relay
@@ -130,6 +140,7 @@ async def test_text_on_the_page_channel_does_not_reach_the_vm(made: Town) -> Non
     await viewer.close()
 
 
+@pytest.mark.in_process
 async def test_a_browser_that_does_not_read_costs_little_memory(made: Town) -> None:
     """The VM is stopped instead: what waits in this process stays below 1 MiB."""
     viewer = await made.view()
@@ -143,9 +154,10 @@ async def test_a_browser_that_does_not_read_costs_little_memory(made: Town) -> N
     await viewer.close()
 
 
-async def test_a_vm_that_does_not_read_stops_the_browser() -> None:
+@pytest.mark.in_process
+async def test_a_vm_that_does_not_read_stops_the_browser(open_town: OpenTown) -> None:
     """The other way round as well: the browser's sending waits, and memory stays bounded."""
-    async with town(vm=FakeVM(reads=False), close_timeout=0.2) as made:
+    async with open_town(vm=FakeVM(reads=False), close_timeout=0.2) as made:
         viewer = await made.view()
         transport = (await relay_of(made)).vm.outlet.transport
         sent = await push(viewer.websocket.send)
@@ -154,10 +166,11 @@ async def test_a_vm_that_does_not_read_stops_the_browser() -> None:
         viewer.reset()
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("who", ["vm", "browser"])
-async def test_a_peer_that_never_reads_again_is_given_up(who: str) -> None:
+async def test_a_peer_that_never_reads_again_is_given_up(open_town: OpenTown, who: str) -> None:
     """While one side is stuck the other is not even heard leaving: after the stall timeout the session ends."""
-    async with town(vm=FakeVM(reads=who != "vm"), stall_timeout=0.2) as made:
+    async with open_town(vm=FakeVM(reads=who != "vm"), stall_timeout=0.2) as made:
         viewer = await made.view()
         transport = (await relay_of(made)).browser.outlet.transport
         if who == "browser":
@@ -167,9 +180,11 @@ async def test_a_peer_that_never_reads_again_is_given_up(who: str) -> None:
         viewer.reset()
         await made.vm.until(transport.is_closing)
         reason = "vm-timeout" if who == "vm" else "browser-lost"
+        await made.proxy.crew.refresh()
         assert made.metric("consoleproxy_consoles_ended_total", reason=reason, phase="relay") == 1
 
 
+@pytest.mark.in_process
 async def test_pings_without_reading_do_not_fill_the_memory(made: Town) -> None:
     """A browser that pings and never reads its pongs is not owed them."""
     viewer = await made.view()
@@ -189,7 +204,7 @@ async def test_a_view_only_session_passes_no_input(made: Town) -> None:
     keys = made.proxy.keys
     assert keys is not None
     token = encode({**decode(made.token(), keys), "viewOnly": True}, keys.current, secrets.token_bytes(12))
-    viewer = await Viewer.open(made.port, token)
+    viewer = await Viewer.open(made.port, token, tls=made.tls)
     await viewer.enter()
     await viewer.websocket.send(KEY + POINTER)
     await viewer.websocket.send(CUT_TEXT)
@@ -202,7 +217,7 @@ async def test_a_view_only_session_passes_no_input(made: Town) -> None:
 
 async def test_bytes_sent_along_with_the_handshake_are_not_lost(made: Town) -> None:
     """A client may send its first messages before it has read ServerInit."""
-    viewer = await Viewer.open(made.port, made.token())
+    viewer = await Viewer.open(made.port, made.token(), tls=made.tls)
     await viewer.read(12)
     await viewer.websocket.send(b"RFB 003.008\n\x01\x01" + KEY + UPDATE_REQUEST)
     await made.vm.until(lambda: len(made.vm.received) == len(KEY + UPDATE_REQUEST))
@@ -210,7 +225,7 @@ async def test_bytes_sent_along_with_the_handshake_are_not_lost(made: Town) -> N
     await viewer.close()
 
 
-async def test_bytes_that_the_vm_sends_along_with_server_init_are_not_lost() -> None:
+async def test_bytes_that_the_vm_sends_along_with_server_init_are_not_lost(open_town: OpenTown) -> None:
     """A VM may speak before it is asked."""
 
     async def eager(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,7 +235,7 @@ async def test_bytes_that_the_vm_sends_along_with_server_init_are_not_lost() -> 
         await reader.read()
 
     vm = FakeVM(talk=eager)
-    async with town(vm=vm) as made:
+    async with open_town(vm=vm) as made:
         viewer = await made.view()
         assert await viewer.read(3) == b"\x02" * 3
         await viewer.close()
@@ -235,6 +250,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 async def test_a_flood_of_tiny_frames_is_taken_in_small_portions(made: Town, flood: bytes) -> None:
     """However much a browser sends, one turn of the loop takes a few kilobytes of it."""
@@ -263,7 +279,7 @@ async def test_a_flood_of_tiny_frames_is_taken_in_small_portions(made: Town, flo
 
 async def test_bytes_that_came_with_the_request_are_not_lost(made: Town) -> None:
     """A client may send its first frame in one packet with the upgrade request."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", made.port, ssl=made.tls)
     upgrade = (
         f"GET /websockify?token={quote(made.token(), safe='')} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
