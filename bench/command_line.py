@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import compare, profile, report, result, soak, verify
 from bench.errors import BenchError
 from bench.machine import commit, machine
-from bench.peers import OURS, PEERS, Starter
+from bench.peers import NAMES, OURS, PEERS, Kind, Starter
 from bench.peers.listening import Command, Listening, read_command, read_listening
 from bench.place import add_flags, place_of
 from bench.rounds import Outcome, run_groups, say
@@ -25,13 +25,13 @@ examples:
   python -m bench run                             everything; hours
   python -m bench run --scenario bulk-64k --peer ours --peer websockify --rounds 3
   python -m bench run --scenario idle-400 --command 'mine,raw=./relay {port} 127.0.0.1:{vnc_port}'
-  python -m bench verify --sessions 64 --seconds 60
+  python -m bench verify --sessions 64 --seconds 60 --kind tls
   python -m bench soak                            ten minutes
   python -m bench profile pingpong-100-x1 --peer haproxy
   python -m bench report --write                  the newest result into bench/README.md
   python -m bench compare                         the newest result with the one before it
 
-It needs a C compiler, HAProxy for two of the peers, and the right to make a network
+It needs a C compiler, OpenSSL's headers, HAProxy for some of the peers, and the right to make a network
 namespace. Close everything else on the machine: a ratio forgives much, but not everything.
 """
 
@@ -73,7 +73,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scenario", action="append", choices=[*SCENARIOS, *WHOLE], metavar="NAME", help="only this; repeatable"
     )
-    parser.add_argument("--peer", action="append", choices=PEERS, metavar="NAME", help="only this relay; repeatable")
+    parser.add_argument("--peer", action="append", choices=NAMES, metavar="NAME", help="only this relay; repeatable")
     parser.add_argument("--rounds", type=int, help="default: 5, or 3 with --short")
     parser.add_argument("--seconds", type=float, help="length of each measured interval; default: the scenario's")
     parser.add_argument("--sessions", type=int, help="sessions open at once; default: the scenario's")
@@ -89,14 +89,15 @@ def _add_relays(parser: argparse.ArgumentParser) -> None:
         "--command",
         action="append",
         default=[],
-        metavar="NAME[,raw]=COMMAND",
-        help="measure a relay that this command starts, too, {port} and {vnc_port} filled in; raw: it relays TCP",
+        metavar="NAME[,raw][,tls]=COMMAND",
+        help="measure a relay that this command starts, too, {port}, {vnc_port}, {cert} and {key} filled in; "
+        "raw: it relays TCP; tls: it takes part in the scenarios over TLS",
     )
     parser.add_argument(
         "--relay",
         action="append",
         default=[],
-        metavar="NAME=HOST:PORT,PID[,raw]",
+        metavar="NAME=HOST:PORT,PID[,raw][,tls]",
         help="measure a relay that listens already, too; it leads to --vnc-port, and needs --here",
     )
 
@@ -107,31 +108,36 @@ class Plan:
 
     groups: list[list[Scenario]]
     whole: list[str]
-    starters: dict[str, Starter]
+    starters: dict[Kind, dict[str, Starter]]
     rounds: int
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     names = arguments.scenario or (SHORT if arguments.short else [*SCENARIOS, *WHOLE])
     scenarios = [SCENARIOS[name] for name in names if name in SCENARIOS]
-    whole = [name for name in names if name in WHOLE and OURS in (arguments.peer or PEERS)]
+    whole = [name for name in names if name in WHOLE and OURS in (arguments.peer or NAMES)]
     if arguments.short:
         scenarios = [shortened(scenario) for scenario in scenarios]
     if arguments.seconds:
         scenarios = [replace(each, seconds=arguments.seconds) if each.seconds else each for each in scenarios]
     if arguments.sessions:
         scenarios = [replace(each, sessions=arguments.sessions) if each.sessions else each for each in scenarios]
-    if arguments.sessions:
-        scenarios = [replace(each, sessions=arguments.sessions) if each.sessions else each for each in scenarios]
-    starters: dict[str, Starter] = {name: PEERS[name] for name in arguments.peer or PEERS}
+    starters = _starters(arguments)
+    return Plan(grouped(scenarios), whole, starters, arguments.rounds or (3 if arguments.short else 5))
+
+
+def _starters(arguments: argparse.Namespace) -> dict[Kind, dict[str, Starter]]:
+    """Return the relays of each kind that are wanted, and those that only this run knows."""
+    wanted = arguments.peer or NAMES
+    starters = {kind: {name: peers[name] for name in peers if name in wanted} for kind, peers in PEERS.items()}
     others: list[Listening | Command] = [*map(read_listening, arguments.relay), *map(read_command, arguments.command)]
     for other in others:
-        if other.name in PEERS:
+        if other.name in NAMES:
             raise BenchError(f"{other.name} is the name of one of the relays here: give another")
-        starters[other.name] = other
+        starters[Kind.TLS if other.is_tls else Kind.PLAIN][other.name] = other
     if arguments.relay and not arguments.here:
         raise BenchError("a relay that listens already is not in our own network: give --here, too")
-    return Plan(grouped(scenarios), whole, starters, arguments.rounds or (3 if arguments.short else 5))
+    return starters
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,8 @@ from bench.peers import OURS
 LEAST_SESSIONS = 100
 #: Part of the relay's processor that others may take before a turn counts as disturbed.
 DISTURBANCE = 0.05
+#: In ``extra``: the sessions of each worker, at the end of the interval.
+BY_WORKER = "sessions_by_worker"
 LATENCIES = ("p50_us", "p90_us", "p99_us", "max_us")
 
 
@@ -106,7 +108,8 @@ class Summary:
 
     Ratios are "theirs / ours", none for ours itself or where ours was not measured. ``cores`` is how busy the
     relay was, 1 being a whole processor, ``generator_cores`` the same of the load generator. Memory is that of
-    the first round, in which the relay was fresh: later it reuses what it has kept.
+    the first round, in which the relay was fresh: later it reuses what it has kept. ``uneven`` is how far the worker
+    that is farthest from an equal share of the sessions is from it, as a part of the share, in the worst round.
     """
 
     scenario: str
@@ -122,6 +125,7 @@ class Summary:
     latency_us: Mapping[str, float]
     cpu_ratio: Spread | None = None
     memory_ratio: Spread | None = None
+    uneven: float | None = None
 
 
 def summarise(measurements: Sequence[Measurement]) -> dict[tuple[str, str], Summary]:
@@ -137,6 +141,7 @@ def _summary(group: Sequence[Measurement], ours: Sequence[Measurement]) -> Summa
     memory = _a_session(first)
     is_ours = first.peer == OURS
     busy = [each.extra["generator_cpu"] / each.seconds for each in group if each.extra.get("generator_cpu")]
+    parts = [part for each in group if (part := uneven(each.extra.get(BY_WORKER, {}))) is not None]
     return Summary(
         scenario=first.scenario,
         peer=first.peer,
@@ -151,6 +156,7 @@ def _summary(group: Sequence[Measurement], ours: Sequence[Measurement]) -> Summa
         latency_us=_latencies(group),
         cpu_ratio=None if is_ours else cpu_ratio(group, ours),
         memory_ratio=None if is_ours else memory_ratio(group, ours),
+        uneven=max(parts) if parts else None,
     )
 
 
@@ -166,6 +172,12 @@ def memory_ratio(theirs: Sequence[Measurement], ours: Sequence[Measurement]) -> 
         return None
     first = (min(group, key=lambda each: each.round) for group in (theirs, ours))
     return Spread.of([_ratio(*(_a_session(each) for each in first))])
+
+
+def uneven(sessions: Mapping[str, int]) -> float | None:
+    """Return how far the worker that is farthest from an equal share is from it; none where there is none to share."""
+    share = sum(sessions.values()) / len(sessions) if sessions else 0
+    return max(abs(count - share) for count in sessions.values()) / share if share else None
 
 
 def _a_session(measurement: Measurement) -> float | None:

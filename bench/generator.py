@@ -26,6 +26,8 @@ from bench.processes import PLAYERS_CORE, Process, last_words, running, tool
 SOURCES = Path(__file__).resolve().parent / "load"
 BUILDS = SOURCES.parent / ".build"
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
+_SSL = "openssl/ssl.h: No such file"
+_LIBRARIES = ("-lm", "-lssl", "-lcrypto")
 
 #: Seconds for the generator to say the next thing, on top of what it was told to do.
 PATIENCE = 90.0
@@ -46,7 +48,7 @@ def build() -> Path:
         BUILDS.mkdir(exist_ok=True)
         (BUILDS / ".gitignore").write_text("*\n")
         fresh = program.with_suffix(f".{os.getpid()}")
-        _compile([tool("cc"), *_FLAGS, *map(str, parts), "-o", str(fresh), "-lm"])
+        _compile([tool("cc"), *_FLAGS, *map(str, parts), "-o", str(fresh), *_LIBRARIES])
         fresh.rename(program)
     return program
 
@@ -54,7 +56,8 @@ def build() -> Path:
 def _compile(command: Sequence[str]) -> None:
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603  # our own sources
     if done.returncode:
-        raise BenchError(f"the load generator cannot be built:\n{done.stderr[-_LAST_WORDS:]}")
+        hint = "OpenSSL's headers are missing: they are in Debian's package libssl-dev\n" if _SSL in done.stderr else ""
+        raise BenchError(f"the load generator cannot be built:\n{hint}{done.stderr[-_LAST_WORDS:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,15 @@ class Load:
     seconds: float
     is_raw: bool = False
     paths: Path | None = None
+    is_tls: bool = False
 
     @property
     def arguments(self) -> list[str]:
         """The command line without the program."""
         way = ["--raw"] if self.is_raw else ["--paths", str(self.paths)]
         where = ["--vnc-port", str(self.vnc_port), "--relay", self.relay]
-        return [self.scenario, *where, *(way if self.paths or self.is_raw else []), *self.flags]
+        tls = ["--tls"] if self.is_tls else []
+        return [self.scenario, *where, *(way if self.paths or self.is_raw else []), *tls, *self.flags]
 
 
 class Generator:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import namespace
+from bench.errors import BenchError
 from bench.namespace import FIRST_PORT
-from bench.peers import Place
+from bench.peers import PEERS, Kind, Place, Starter
 from bench.processes import PLAYERS_CORE, stay_on
 
 
@@ -19,6 +20,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--here", action="store_true", help="in this network, not in a new one of our own")
     parser.add_argument("--vnc-port", type=int, default=FIRST_PORT, help=f"of the VNC servers; default {FIRST_PORT}")
     parser.add_argument("--keep", metavar="FOLDER", help="keep the programs' logs here")
+
+
+def add_kind_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says how a single relay is started."""
+    parser.add_argument(
+        "--kind", choices=[kind.value for kind in Kind], default=Kind.PLAIN.value, help="tls: browsers speak TLS to it"
+    )
+
+
+def starter_of(arguments: argparse.Namespace) -> Starter:
+    """Return what starts the one relay that was asked for."""
+    starter = PEERS[Kind(arguments.kind)].get(arguments.peer)
+    if starter is None:
+        raise BenchError(f"there is no {arguments.peer} of the kind {arguments.kind}")
+    return starter
 
 
 @contextmanager

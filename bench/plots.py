@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.bars import ratio_bar
 from bench.figures import Summary
-from bench.peers import PEERS
+from bench.peers import NAMES
 from bench.result import Result
 
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:gray")
@@ -124,8 +124,7 @@ def _columns(summaries: Summaries) -> Iterator[Column]:
 
 def _colour(peer: str) -> str:
     """Return a relay's colour, the same in all plots; those that only one run knows share the last."""
-    known = list(PEERS)
-    return _COLOURS[known.index(peer)] if peer in PEERS else _COLOURS[-1]
+    return _COLOURS[min(NAMES.index(peer), len(_COLOURS) - 1)] if peer in NAMES else _COLOURS[-1]
 
 
 def _column(axes: Axes, column: Column, height: float, *, yerr: list[list[float]] | None = None) -> None:

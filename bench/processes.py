@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.measure import tree
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Relays have a core, and everything that plays their surroundings has another.
@@ -121,12 +122,24 @@ def first_line(process: Process, log: Path) -> bytes:
     return line
 
 
+def _open_pidfd(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.pidfd_open(pid)
+    return None
+
+
 def _end(process: Process) -> None:
-    """Ask a program to go, then make sure that nothing of its process group is left."""
+    """Ask a program to go, then make sure that nothing of its process group is left, and none of its descendants."""
+    # Descendants may have a group of their own, and live on without their parent; a pidfd never names another.
+    family = [pidfd for pid in tree(process.pid)[1:] if (pidfd := _open_pidfd(pid)) is not None]
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GOODBYE)
+    for pidfd in family:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(_GOODBYE)

@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.generator import generating
 from bench.measure import tree
-from bench.peers import OURS, PEERS, Place, Relay
+from bench.peers import NAMES, OURS, PEERS, Place, Relay
 from bench.place import add_flags, place_of
 from bench.processes import PLAYERS_CORE, last_words, running, tool, wait_for
 from bench.report import table
@@ -49,7 +49,7 @@ class Cost:
 def add_command(parser: argparse.ArgumentParser) -> None:
     """Add its flags."""
     parser.add_argument("scenario", choices=SCENARIOS, metavar="SCENARIO", help="as python -m bench list names them")
-    parser.add_argument("--peer", choices=PEERS, default=OURS, help="default: ours")
+    parser.add_argument("--peer", choices=NAMES, default=OURS, help="default: ours")
     parser.add_argument("--seconds", type=float, help="default: the scenario's")
     parser.add_argument("--sessions", type=int, help="default: the scenario's")
     parser.add_argument("--native", action="store_true", help="look into C extensions as well, where they tell names")
@@ -65,8 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         scenario = replace(scenario, seconds=arguments.seconds)
     if arguments.sessions and scenario.sessions:
         scenario = replace(scenario, sessions=arguments.sessions)
+    starter = PEERS[scenario.kind].get(arguments.peer)
+    if starter is None:
+        raise BenchError(f"{arguments.peer} takes no part in {scenario.name}: see  python -m bench list")
     svg = arguments.svg.resolve() if arguments.svg else None
-    with place_of(arguments) as place, PEERS[arguments.peer](place) as relay:
+    with place_of(arguments) as place, starter(place) as relay:
         print(f"{arguments.peer}, {scenario.name}: {told(take_turn(relay, scenario, place, 1))}\n")
         if arguments.peer not in _NATIVE:
             # Looking into C needs the process to hold still for each sample.

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.figures import LATENCIES, Measurement
+from bench.figures import BY_WORKER, LATENCIES, Measurement
 from bench.generator import Load, generating
 from bench.measure import core_ns, cpu_ns, pss_bytes, tree
-from bench.peers import PEERS, Place, Relay, Starter
+from bench.ops_metrics import read_sessions_by_worker
+from bench.peers import NAMES, Kind, Place, Relay, Starter
 from bench.processes import RELAY_CORE, core_number, wait_until
 from bench.scenarios import Scenario
 
@@ -57,18 +58,22 @@ def say(text: str) -> None:
 
 def run_groups(
     groups: Sequence[Sequence[Scenario]],
-    starters: Mapping[str, Starter],
+    starters: Mapping[Kind, Mapping[str, Starter]],
     place: Place,
     outcome: Outcome,
     *,
     rounds: int,
 ) -> None:
-    """Run every group of scenarios with fresh relays, and add what came of it to ``outcome``."""
+    """Run every group of scenarios with fresh relays, and add what came of it to ``outcome``.
+
+    ``starters`` has those of each kind, by their names.
+    """
     progress = Progress(sum(rounds * len(_peers(scenario, starters)) for group in groups for scenario in group))
     for group in groups:
         names = list(dict.fromkeys(name for scenario in group for name in _peers(scenario, starters)))
+        known = starters[group[0].kind]
         with ExitStack() as stack:
-            relays = [relay for name in names if (relay := _start(stack, name, starters[name], place, outcome))]
+            relays = [relay for name in names if (relay := _start(stack, name, known[name], place, outcome))]
             for number in range(1, rounds + 1):
                 _round(group, rotated(relays, number), place, number, outcome, progress)
 
@@ -79,9 +84,9 @@ def rotated(relays: Sequence[Relay], number: int) -> list[Relay]:
     return [*relays[start:], *relays[:start]]
 
 
-def _peers(scenario: Scenario, starters: Mapping[str, Starter]) -> list[str]:
+def _peers(scenario: Scenario, starters: Mapping[Kind, Mapping[str, Starter]]) -> list[str]:
     """Return who takes part: those of the scenario, and those that only this run knows."""
-    return [name for name in starters if name in scenario.peers or name not in PEERS]
+    return [name for name in starters[scenario.kind] if name in scenario.peers or name not in NAMES]
 
 
 def _start(stack: ExitStack, name: str, starter: Starter, place: Place, outcome: Outcome) -> Relay | None:
@@ -133,6 +138,8 @@ def take_turn(relay: Relay, scenario: Scenario, place: Place, number: int) -> Me
         figures = generator.done()
         used, core = cpu_ns(relay.pid) - used, core_ns(core_number(RELAY_CORE)) - core
         memory = pss_bytes(relay.pid)
+        if scenario.kind is Kind.WORKERS:
+            figures[BY_WORKER] = read_sessions_by_worker(relay.ops_url)
         generator.close()
     _settle(relay, processes)
     if relay.is_pinned:
@@ -169,7 +176,9 @@ def load_of(relay: Relay, scenario: Scenario, place: Place) -> Load:
     if not relay.is_raw:
         paths = write_paths(place.folder / "paths", relay.paths(scenario.paths))
     seconds = scenario.seconds + scenario.warmup
-    return Load(scenario.load, scenario.arguments, relay.address, place.vnc_port, seconds, relay.is_raw, paths)
+    return Load(
+        scenario.load, scenario.arguments, relay.address, place.vnc_port, seconds, relay.is_raw, paths, relay.is_tls
+    )
 
 
 def write_paths(file: Path, paths: Sequence[str]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.peers import OURS
+from bench.peers import OURS, PEERS, Kind
 
 KIB, MIB = 1024, 1024**2
 
@@ -16,9 +16,13 @@ _ALL = (OURS, "websockify", "haproxy", "aiohttp", "websockets")
 _BULK = (OURS, "websockify", "haproxy", "haproxy-256k", "aiohttp", "websockets")
 #: A process for each session takes too long to start, and more memory than there is, above a few hundred.
 _MANY = (OURS, "haproxy", "aiohttp", "websockets")
+_TLS = (OURS, "websockify", "haproxy")
+_WORKERS = tuple(PEERS[Kind.WORKERS])
 
 #: With one session alone both ends mostly wait for each other: waking a processor is what costs then, whoever relays.
 _PINGPONG_SESSIONS = 10
+#: Seconds after which a relay must have let go of what it needed for a burst.
+_REST = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Scenario:
     ``sessions`` are open at once; ``connects`` is how often a browser connects in all, where that is more.
     ``is_costed`` says that the relay's time is spent for the units that are counted, and for nothing else.
     Scenarios of one ``group`` take turns within each round, so that they can be compared with each other.
+    ``kind`` says how the relays are started; it is the same in a group.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Scenario:
     connects: int = 0
     group: str = ""
     is_costed: bool = True
+    kind: Kind = Kind.PLAIN
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -107,6 +113,21 @@ def _slow(direction: str, text: str) -> Scenario:
     return Scenario(f"slow-{direction}", text, "slow", _ALL, 1, flags, seconds=8.0, warmup=0.0, is_costed=False)
 
 
+def _carry(sessions: int) -> Scenario:
+    flags = ("--size", str(256 * KIB), "--amount", str(MIB), "--rest", f"{_REST:g}")
+    text = f"{sessions} sessions get 1 MiB each in bursts of 256 KiB, then all are still for {_REST:g} s"
+    return Scenario(f"carry-{sessions}", text, "carry", (OURS,), sessions, flags, seconds=0.0, warmup=0.0)
+
+
+def _over_tls(scenario: Scenario, peers: tuple[str, ...] = _TLS) -> Scenario:
+    return replace(scenario, name=f"tls-{scenario.name}", help=f"{scenario.help}; over TLS", peers=peers, kind=Kind.TLS)
+
+
+def _by_workers(scenario: Scenario, peers: tuple[str, ...] = _WORKERS) -> Scenario:
+    text = f"{scenario.help}; ours with two workers, beside one and none"
+    return replace(scenario, name=f"workers-{scenario.name}", help=text, peers=peers, kind=Kind.WORKERS)
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -128,21 +149,37 @@ SCENARIOS = {
         _fair(1),
         _slow("down", "the VM pushes, the browser reads 200 kB/s"),
         _slow("up", "the browser pushes, the VM reads 200 kB/s"),
+        _carry(1000),
+        _over_tls(_bulk(64 * KIB, "64k")),
+        _over_tls(_pingpong(100)),
+        _over_tls(_idle(400, _TLS)),
+        _over_tls(_storm(total=1000, warmup=100)),
+        _over_tls(_carry(1000), (OURS,)),
+        _by_workers(_bulk(64 * KIB, "64k", sessions=8)),
+        _by_workers(_idle(1000, _WORKERS), (OURS,)),
     )
 }
 
 #: What `make bench` runs: the bars' scenarios but for the longest, each for a shorter time.
-SHORT = ("bulk-64k", "pingpong-100", "idle-400", "storm", "fair-alone", "fair-beside")
-_SHORT_PEERS = (OURS, "websockify", "haproxy", "haproxy-256k")
+SHORT = (
+    *("bulk-64k", "pingpong-100", "idle-400", "storm", "fair-alone", "fair-beside"),
+    *("tls-bulk-64k", "tls-pingpong-100"),
+)
+_SHORT_PEERS = {
+    Kind.PLAIN: (OURS, "websockify", "haproxy", "haproxy-256k"),
+    Kind.TLS: (OURS, "websockify"),
+    Kind.WORKERS: _WORKERS,
+}
 _SHORT_SECONDS = 2.0
 _SHORT_IDLE_SECONDS = 4.0
 
 
 def shortened(scenario: Scenario) -> Scenario:
     """Return the scenario as the short version has it."""
-    peers = tuple(name for name in scenario.peers if name in _SHORT_PEERS)
+    peers = tuple(name for name in scenario.peers if name in _SHORT_PEERS[scenario.kind])
     if scenario.load == "storm":
-        return replace(_storm(total=300, warmup=40), peers=peers)
+        short = _storm(total=300, warmup=40)
+        return replace(short, name=scenario.name, help=scenario.help, peers=peers, kind=scenario.kind)
     seconds = _SHORT_IDLE_SECONDS if scenario.load == "idle" else _SHORT_SECONDS
     return replace(scenario, peers=peers, seconds=seconds, warmup=min(scenario.warmup, 0.5))
 

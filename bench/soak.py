@@ -17,8 +17,8 @@ from bench.generator import Generator, Load, generating
 from bench.machine import commit, machine
 from bench.measure import cpu_ns, descriptors, pss_bytes, tree
 from bench.ops_metrics import read_metrics
-from bench.peers import OURS, PEERS, Place, Relay
-from bench.place import add_flags, place_of
+from bench.peers import NAMES, OURS, Place, Relay
+from bench.place import add_flags, add_kind_flag, place_of, starter_of
 from bench.rounds import say, write_paths
 
 _EVERY = 5.0
@@ -54,7 +54,8 @@ def add_command(parser: argparse.ArgumentParser) -> None:
     """Add its flags."""
     parser.add_argument("--sessions", type=int, default=200, help="open at once; default 200")
     parser.add_argument("--seconds", type=float, default=600.0, help="default 600, ten minutes")
-    parser.add_argument("--peer", choices=PEERS, default=OURS, help="default: ours")
+    parser.add_argument("--peer", choices=NAMES, default=OURS, help="default: ours")
+    add_kind_flag(parser)
     parser.add_argument("--no-result", action="store_true", help="write no files")
     add_flags(parser)
     parser.set_defaults(run=run)
@@ -62,7 +63,7 @@ def add_command(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Soak, write curve and samples, and say of each line whether it is flat; exit status 1 where one is not."""
-    with place_of(arguments) as place, PEERS[arguments.peer](place) as relay:
+    with place_of(arguments) as place, starter_of(arguments)(place) as relay:
         about, moment = machine(), result.now()
         samples, figures = _soak(relay, place, arguments)
     lines = lines_of(samples)
@@ -105,7 +106,7 @@ def _soak(relay: Relay, place: Place, arguments: argparse.Namespace) -> tuple[li
     flags = ("--sessions", str(arguments.sessions), *seconds)
     count = int(arguments.sessions * (2 + _PATHS_A_SECOND * arguments.seconds))
     paths = None if relay.is_raw else write_paths(place.folder / "paths", relay.paths(count))
-    load = Load("churn", flags, relay.address, place.vnc_port, arguments.seconds, relay.is_raw, paths)
+    load = Load("churn", flags, relay.address, place.vnc_port, arguments.seconds, relay.is_raw, paths, relay.is_tls)
     begin = time.monotonic()
     before = sample(relay, 0.0)
     with generating(load, place.folder) as generator:

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Installs the Debian packages of tests/parts.txt whose command is missing; does nothing when all are there.
+# Installs the Debian packages of tests/parts.txt whose command (or file) is missing; does nothing when all are there.
 # Without the right to install it prints the line to type and goes on: tests then skip, and say why.
 set -euo pipefail
 
 missing=()
 while read -r command package; do
     [[ -z $command || $command == \#* ]] && continue
-    command -v "$command" >/dev/null || missing+=("$package")
+    command -v "$command" >/dev/null || [[ -e $command ]] || missing+=("$package")
 done <"$(dirname "$0")/parts.txt"
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0

@@ -2,6 +2,7 @@
 #include "browser.h"
 
 #include "browser_steps.h"
+#include "browser_tls.h"
 #include "clock.h"
 #include "load.h"
 #include "report.h"
@@ -60,8 +61,8 @@ void browser_leave(struct browser *b)
     b->state = BROWSER_LEAVING;
     if (!options.raw)
         browser_control(b, CLOSE, normal, sizeof normal);
-    else if (conn_is_open(&b->conn))
-        shutdown(b->conn.fd, SHUT_WR);
+    else
+        conn_end_sending(&b->conn);
 }
 
 /* Resets the connection. */
@@ -217,6 +218,10 @@ static ssize_t receive(struct browser *b, size_t size, bool *dropped)
 void browser_read_at_most(struct browser *b, size_t most)
 {
     bool dropped;
+    if (b->conn.tls) {
+        browser_tls_read(b, most);
+        return;
+    }
     ssize_t n = receive(b, most < SCRATCH_SIZE ? most : SCRATCH_SIZE, &dropped);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -239,7 +244,16 @@ static void read_any(struct conn *conn)
     browser_read_at_most((struct browser *)conn, SCRATCH_SIZE);
 }
 
-/* Sends the upgrade once the connection stands, then lets the scenario write. */
+/* Speaks the first words of what is spoken over the connection: the upgrade, or nothing where the server begins. */
+void browser_begin(struct browser *b)
+{
+    b->state = options.raw ? BROWSER_VERSION : BROWSER_UPGRADING;
+    if (b->reply)
+        conn_send(&b->conn, b->reply, b->reply_size);
+    b->reply_size = 0;
+}
+
+/* Begins once the connection stands, with TLS where that is wanted, then lets the scenario write. */
 static void write_more(struct conn *conn)
 {
     struct browser *b = (struct browser *)conn;
@@ -255,10 +269,10 @@ static void write_more(struct conn *conn)
         return;
     }
     conn->streaming = false;
-    b->state = options.raw ? BROWSER_VERSION : BROWSER_UPGRADING;
-    if (b->reply)
-        conn_send(conn, b->reply, b->reply_size);
-    b->reply_size = 0;
+    if (options.tls)
+        browser_tls_start(b);
+    else
+        browser_begin(b);
 }
 
 /* Starts a browser on its way to the relay. */

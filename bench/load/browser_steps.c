@@ -92,7 +92,7 @@ size_t browser_take_steps(struct browser *b, const uint8_t *data, size_t size)
 /* Tells what a browser that is not up waits for. */
 const char *browser_missing(const struct browser *b)
 {
-    static const char *const missing[] = {"connect()", "the reply to the upgrade", "the RFB version",
+    static const char *const missing[] = {"connect()", "end of the TLS handshake", "the reply to the upgrade", "the RFB version",
                                           "the security types", "the security result", "ServerInit"};
     static char text[96];
     snprintf(text, sizeof text, "no %s within the deadline", missing[b->state]);

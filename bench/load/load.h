@@ -48,6 +48,7 @@ struct run {
     int chunks_a_turn; /* how often a streaming end writes before others have their turn */
     bool by_count;          /* the phases end after so many units and not by time */
     uint64_t warmup_units, measured_units;
+    uint64_t later_sessions; /* that many are opened after `ready`, and need a path each */
     bool until_close;       /* no go, no warm-up: it runs until the driver says close */
     uint64_t units, errors, pongs;
     char first_error[256];
@@ -58,6 +59,6 @@ extern struct run run;
 
 void run_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-extern const struct scenario bulk, upload, pingpong, idle, fair, storm, slow, serve, verify, churn;
+extern const struct scenario bulk, upload, pingpong, idle, fair, carry, storm, slow, serve, verify, churn;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "report.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -55,36 +56,6 @@ void conn_update(struct conn *conn)
         fail("epoll_ctl: %s", strerror(errno));
 }
 
-/* Closes a connection; its memory stays until the batch of events is done, since the batch may name it again. */
-void conn_close(struct conn *conn)
-{
-    if (!conn_is_open(conn))
-        return;
-    close(conn->fd);
-    conn->fd = -1;
-    free(conn->out.copied);
-    memset(&conn->out, 0, sizeof conn->out);
-    conn->next_closed = closed;
-    closed = conn;
-}
-
-/* Takes a descriptor out of the loop first: needed where another process shares it, as close() alone then leaves it
-   in epoll. */
-void conn_remove(struct conn *conn)
-{
-    epoll_ctl(epoll, EPOLL_CTL_DEL, conn->fd, NULL);
-    conn_close(conn);
-}
-
-/* Closes a connection with a reset instead of an orderly end. */
-void conn_reset(struct conn *conn)
-{
-    struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    if (conn_is_open(conn))
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    conn_close(conn);
-}
-
 /* Writes what the socket takes; on a broken connection all counts as written, the read side finds the end. */
 static size_t write_some(struct conn *conn, const uint8_t *data, size_t size)
 {
@@ -110,25 +81,132 @@ static void keep_copy(struct outbox *out, const uint8_t *data, size_t size)
     out->copied_end += size;
 }
 
+/* Sends bytes as they are: what the socket does not take is copied. */
+static void send_bytes(struct conn *conn, const uint8_t *data, size_t size)
+{
+    size_t done = conn_is_blocked(conn) ? 0 : write_some(conn, data, size);
+    if (done == size)
+        return;
+    keep_copy(&conn->out, data + done, size - done);
+    conn_update(conn);
+}
+
+/* Sends the records that TLS has made ready. */
+void conn_send_records(struct conn *conn)
+{
+    const uint8_t *data;
+    size_t size = tls_output(&data);
+    if (size)
+        send_bytes(conn, data, size);
+}
+
+/* Keeps the records that TLS has made ready behind everything that already waits. */
+static void keep_records(struct conn *conn)
+{
+    const uint8_t *data;
+    size_t size = tls_output(&data);
+    keep_copy(&conn->out, data, size);
+}
+
+/* Encrypts bytes, so many at once as TLS has room for; the records are sent, or kept behind what already waits. */
+static void send_encrypted(struct conn *conn, const uint8_t *data, size_t size, bool kept)
+{
+    while (size) {
+        size_t part = size < TLS_PIECE ? size : TLS_PIECE;
+        tls_write(conn->tls, data, part);
+        if (kept)
+            keep_records(conn);
+        else
+            conn_send_records(conn);
+        data += part;
+        size -= part;
+    }
+}
+
+/* Tells the other end of TLS that nothing more comes; where something still waits it does not come out in order. */
+static void say_goodbye(struct conn *conn)
+{
+    const uint8_t *data;
+    if (!conn->tls)
+        return;
+    tls_say_goodbye(conn->tls);
+    size_t size = tls_output(&data);
+    if (size && !conn_is_blocked(conn))
+        write_some(conn, data, size);
+}
+
+/* Ends the sending side and goes on reading. */
+void conn_end_sending(struct conn *conn)
+{
+    if (!conn_is_open(conn))
+        return;
+    say_goodbye(conn);
+    shutdown(conn->fd, SHUT_WR);
+}
+
+/* Lets go of a connection; its memory stays until the batch of events is done, since the batch may name it again. */
+static void drop(struct conn *conn)
+{
+    if (conn->tls)
+        tls_free(conn->tls);
+    conn->tls = NULL;
+    close(conn->fd);
+    conn->fd = -1;
+    free(conn->out.copied);
+    memset(&conn->out, 0, sizeof conn->out);
+    conn->next_closed = closed;
+    closed = conn;
+}
+
+/* Closes a connection, with TLS's goodbye where that is spoken. */
+void conn_close(struct conn *conn)
+{
+    if (!conn_is_open(conn))
+        return;
+    say_goodbye(conn);
+    drop(conn);
+}
+
+/* Takes a descriptor out of the loop first: needed where another process shares it, as close() alone then leaves it
+   in epoll. */
+void conn_remove(struct conn *conn)
+{
+    epoll_ctl(epoll, EPOLL_CTL_DEL, conn->fd, NULL);
+    conn_close(conn);
+}
+
+/* Closes a connection with a reset instead of an orderly end. */
+void conn_reset(struct conn *conn)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    if (!conn_is_open(conn))
+        return;
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    drop(conn);
+}
+
 /* Sends bytes that the caller may change afterwards. */
 void conn_send(struct conn *conn, const void *data, size_t size)
 {
     if (!conn_is_open(conn))
         return;
-    size_t done = conn_is_blocked(conn) ? 0 : write_some(conn, data, size);
-    if (done == size)
-        return;
-    keep_copy(&conn->out, (const uint8_t *)data + done, size - done);
-    conn_update(conn);
+    if (conn->tls)
+        send_encrypted(conn, data, size, false);
+    else
+        send_bytes(conn, data, size);
 }
 
 /* Sends bytes in two writes with a turn of the loop between them, so that the receiver sees the cut. */
 void conn_send_in_two(struct conn *conn, const void *data, size_t size, size_t cut)
 {
+    const uint8_t *rest = (const uint8_t *)data + cut;
     conn_send(conn, data, cut);
     if (!conn_is_open(conn) || cut == size)
         return;
-    keep_copy(&conn->out, (const uint8_t *)data + cut, size - cut);
+    if (conn->tls)
+        send_encrypted(conn, rest, size - cut, true);
+    else
+        keep_copy(&conn->out, rest, size - cut);
     conn_update(conn);
 }
 
@@ -137,7 +215,7 @@ void conn_send_fixed(struct conn *conn, const void *data, size_t size)
 {
     if (!conn_is_open(conn))
         return;
-    if (conn_is_blocked(conn)) {
+    if (conn->tls || conn_is_blocked(conn)) {
         conn_send(conn, data, size);
         return;
     }

@@ -10,6 +10,8 @@
 #define SCRATCH_SIZE (256 * 1024)          /* read at once where bytes are looked at */
 #define DROPPED_AT_ONCE (4 * 1024 * 1024) /* where they are not: TCP drops them by MSG_TRUNC without a copy */
 
+struct tls;
+
 /* What is still to be written: first the rest of a fixed text that outlives the connection, then copied bytes. */
 struct outbox {
     const uint8_t *fixed;
@@ -25,7 +27,8 @@ struct conn {
     bool urgent;    /* handled before the others of its batch */
     bool streaming; /* `writable` is called whenever there is room */
     bool paused;    /* not to be read */
-    uint64_t sent;  /* bytes that the socket took */
+    uint64_t sent;  /* bytes that the socket took, TLS's records where there are any */
+    struct tls *tls; /* what encrypts, or NULL; freed with the connection */
     struct outbox out;
     void (*readable)(struct conn *conn);
     void (*writable)(struct conn *conn);
@@ -45,6 +48,8 @@ void conn_reset(struct conn *conn);
 void conn_send(struct conn *conn, const void *data, size_t size);
 void conn_send_in_two(struct conn *conn, const void *data, size_t size, size_t cut);
 void conn_send_fixed(struct conn *conn, const void *data, size_t size);
+void conn_send_records(struct conn *conn);
+void conn_end_sending(struct conn *conn);
 
 /* Says whether the connection is in the loop. */
 static inline bool conn_is_open(const struct conn *conn)

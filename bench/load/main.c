@@ -7,6 +7,7 @@
 #include "report.h"
 #include "sessions.h"
 #include "sockets.h"
+#include "tls.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -190,9 +191,11 @@ int main(int count, char **words)
     loop_start();
     if (options.relay)
         sockets_resolve_relay(options.relay);
+    if (options.tls)
+        tls_prepare(options.tls_version);
     if (options.paths)
         paths_load(options.paths);
-    if (paths_left() < run.wanted_sessions + run.measured_units + run.warmup_units)
+    if (paths_left() < run.wanted_sessions + run.later_sessions)
         fail("--paths has %zu lines, too few for this run", paths_left());
     control_start();
     servers_listen();

@@ -8,8 +8,9 @@
 #include <string.h>
 
 struct options options = {
-    .direction = "down", .ping = "text", .sessions = 1, .connecting = 32, .streams = 1, .seconds = 5, .warmup = 1,
-    .deadline = 60, .rate = 200000, .total = 1000, .warmup_total = 100, .seed = 1,
+    .direction = "down", .ping = "text", .tls_version = "1.3", .sessions = 1, .connecting = 32, .streams = 1, .seconds = 5, .warmup = 1,
+    .deadline = 60, .rate = 200000, .total = 1000, .warmup_total = 100, .seed = 1, .rest = 3,
+    .amount = 1024 * 1024,
 };
 
 enum kind { FLAG, WORD, COUNT, SIZE, BIG, REAL };
@@ -26,11 +27,13 @@ static const struct option table[] = {
     {"--vnc-port", COUNT, &options.vnc_port, "P", "listen here on 127.0.0.1 and play the VNC servers"},
     {"--relay", WORD, &options.relay, "HOST:PORT", "where the browsers connect"},
     {"--raw", FLAG, &options.raw, "", "the relay carries TCP: browsers speak RFB without a websocket"},
+    {"--tls", FLAG, &options.tls, "", "browsers speak TLS to the relay, and verify nothing"},
+    {"--tls-version", WORD, &options.tls_version, "1.2|1.3", "the only version that they speak (1.3)"},
     {"--paths", WORD, &options.paths, "FILE", "request paths, a line for each session; a single line serves all"},
     {"--sessions", COUNT, &options.sessions, "N", "how many sessions (1)"},
     {"--seconds", REAL, &options.seconds, "S", "length of the measured interval (5)"},
     {"--warmup", REAL, &options.warmup, "S", "the same load before it, not measured (1)"},
-    {"--size", SIZE, &options.size, "BYTES", "of a chunk (65536) or of a ping, pong or update (100)"},
+    {"--size", SIZE, &options.size, "BYTES", "of a chunk (65536), a burst (262144), a ping, pong or update (100)"},
     {"--interval", REAL, &options.interval, "S", "idle, fair: seconds from update to update (1; fair: 0.1)"},
     {"--ping", WORD, &options.ping, "text|key", "pingpong: what the browser sends (text)"},
     {"--streams", COUNT, &options.streams, "K", "fair: streaming sessions beside the quiet ones (1)"},
@@ -39,6 +42,8 @@ static const struct option table[] = {
     {"--total", BIG, &options.total, "T", "storm: handshakes to measure (1000)"},
     {"--warmup-total", BIG, &options.warmup_total, "K", "storm: handshakes before them (100)"},
     {"--picture", FLAG, &options.picture, "", "storm: wait for a whole 640x480 picture in each session"},
+    {"--amount", BIG, &options.amount, "BYTES", "carry: what each session gets in all (1 MiB)"},
+    {"--rest", REAL, &options.rest, "S", "carry: how long all are still before `done` (3)"},
     {"--connecting", COUNT, &options.connecting, "C", "at most so many sessions are on their way up at once (32)"},
     {"--deadline", REAL, &options.deadline, "S", "longest wait for a handshake or an end (60)"},
     {"--seed", BIG, &options.seed, "X", "verify, churn: makes the choices repeatable (1)"},
@@ -53,6 +58,7 @@ static const struct {
     {&pingpong, "a message to the server, as many bytes back, then the next one; latency of the round trip"},
     {&idle, "an update for each session every interval, evenly spread; one-way latency"},
     {&fair, "idle beside sessions that stream; latency of the quiet ones"},
+    {&carry, "each session gets --amount bytes from its server, in bursts, then all are still; memory is seen at `done`"},
     {&storm, "RFB handshakes, one session after the other in C lanes; latency from connect() on"},
     {&slow, "one end pushes, the other reads --rate bytes a second: how much lies in between?"},
     {&serve, "VNC servers alone that answer requests with a picture, until close"},
@@ -146,6 +152,8 @@ static void choose_scenario(const char *name)
 static void check(void)
 {
     bool large = run.scenario == &bulk || run.scenario == &upload || run.scenario == &fair || run.scenario == &slow;
+    if (!options.size && run.scenario == &carry)
+        options.size = 256 * 1024;
     if (!options.size)
         options.size = large ? 65536 : 100;
     if (options.interval == 0)
@@ -158,6 +166,8 @@ static void check(void)
         fail("--relay HOST:PORT is needed; --help tells more");
     if (!options.sessions || !options.connecting)
         fail("--sessions and --connecting are at least 1");
+    if (strcmp(options.tls_version, "1.2") != 0 && strcmp(options.tls_version, "1.3") != 0)
+        fail("--tls-version is 1.2 or 1.3");
     if (strcmp(options.ping, "text") != 0 && strcmp(options.ping, "key") != 0)
         fail("--ping is text or key");
     if (strcmp(options.direction, "down") != 0 && strcmp(options.direction, "up") != 0)

@@ -8,12 +8,12 @@
 
 struct options {
     const char *scenario;
-    const char *relay, *paths, *direction, *ping;
-    bool raw, picture;
+    const char *relay, *paths, *direction, *ping, *tls_version;
+    bool raw, tls, picture;
     unsigned vnc_port, sessions, connecting, streams;
     size_t size;
-    double seconds, warmup, interval, deadline, rate;
-    uint64_t total, warmup_total, seed;
+    double seconds, warmup, interval, deadline, rate, rest;
+    uint64_t amount, total, warmup_total, seed;
 };
 
 extern struct options options;

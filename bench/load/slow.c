@@ -93,8 +93,13 @@ static uint64_t on_time(uint64_t now)
         return next;
     next = now + READ_EVERY;
     allowed = (uint64_t)(options.rate * (double)(now - read_began) / (double)SECOND);
-    for (size_t i = 0; down && i < sessions.browser_count; i++)
-        read_some(&sessions.browsers[i]->conn, &sessions.browsers[i]->at);
+    for (size_t i = 0; down && i < sessions.browser_count; i++) {
+        struct browser *b = sessions.browsers[i];
+        if (!b->conn.tls)
+            read_some(&b->conn, &b->at);
+        else if (b->at < allowed)
+            browser_read_at_most(b, allowed - b->at);
+    }
     for (size_t i = 0; !down && i < sessions.server_count; i++)
         read_some(&sessions.servers[i]->conn, &sessions.servers[i]->at);
     return next;
@@ -121,11 +126,12 @@ static void take_server(struct server *s)
     s->drops = true;
 }
 
-/* Counts bytes that the loop read at a browser whose connection broke. */
+/* Counts bytes that were read at a browser by TLS, or by the loop because the connection broke. */
 static bool count_at_browser(struct browser *b, const uint8_t *data, size_t size)
 {
-    (void)b;
     (void)data;
+    b->at += size;
+    run.units += size;
     received += size;
     return true;
 }

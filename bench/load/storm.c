@@ -14,6 +14,7 @@ static void prepare(void)
     run.by_count = true;
     run.warmup_units = options.warmup_total;
     run.measured_units = options.total;
+    run.later_sessions = options.warmup_total + options.total;
     if (options.picture)
         rfb_picture();
 }

@@ -1,4 +1,4 @@
-"""HAProxy as a plain TCP relay: the browser's side speaks RFB to it, since it terminates no websocket."""
+"""HAProxy as a TCP relay: the browser's side speaks RFB to it, over TLS or not, since it terminates no websocket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.certificate import Certificate, make_certificate
 from bench.peers.relay import Place, Relay, started
 from bench.processes import tool
 
@@ -26,7 +27,7 @@ defaults
     timeout client 1h
     timeout server 1h
 frontend browsers
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{tls}
     default_backend vms
 backend vms
     server vm 127.0.0.1:{vnc_port}
@@ -48,13 +49,22 @@ def start_large(place: Place) -> Iterator[Relay]:
 
 
 @contextmanager
-def _start(name: str, place: Place, buffers: int) -> Iterator[Relay]:
+def start_tls(place: Place) -> Iterator[Relay]:
+    """Start it with a certificate, to terminate TLS; what is inside goes on as it is."""
+    with _start("haproxy", place, _DEFAULT_BUFFERS, make_certificate(place.folder)) as relay:
+        yield relay
+
+
+@contextmanager
+def _start(name: str, place: Place, buffers: int, made: Certificate | None = None) -> Iterator[Relay]:
     port = place.next_port()
     config = place.folder / f"{name}.cfg"
-    config.write_text(_CONFIG.format(buffers=buffers, connections=_connections(), port=port, vnc_port=place.vnc_port))
+    tls = "" if made is None else f" ssl crt {made.both}"
+    text = _CONFIG.format(buffers=buffers, connections=_connections(), port=port, vnc_port=place.vnc_port, tls=tls)
+    config.write_text(text)
     # Without -D it would stay in the foreground too, and -db says so whatever the file holds.
     command = [tool("haproxy"), "-db", "-q", "-f", str(config)]
-    with started(name, command, place, port, versions=_version(), is_raw=True) as relay:
+    with started(name, command, place, port, versions=_version(), is_raw=True, is_tls=made is not None) as relay:
         yield relay
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import consoleproxy
+from bench.certificate import make_certificate
 from bench.ops_metrics import is_ready
 from bench.peers.relay import Place, Relay
 from bench.processes import PLAYERS_CORE, RELAY_CORE, first_line, is_listening, running, wait_for
@@ -41,6 +42,28 @@ def limits() -> list[str]:
 
 @contextmanager
 def start(place: Place) -> Iterator[Relay]:
+    """Start it as it is by default."""
+    with _start("ours", place) as relay:
+        yield relay
+
+
+@contextmanager
+def start_tls(place: Place) -> Iterator[Relay]:
+    """Start it with a certificate."""
+    made = make_certificate(place.folder)
+    with _start("ours", place, ["--tls-cert", str(made.chain), "--tls-key", str(made.key)], is_tls=True) as relay:
+        yield relay
+
+
+@contextmanager
+def start_workers(place: Place, *, name: str, count: int) -> Iterator[Relay]:
+    """Start it with so many workers; with 0 one process does all."""
+    with _start(name, place, ["--workers", str(count)]) as relay:
+        yield relay
+
+
+@contextmanager
+def _start(name: str, place: Place, flags: Sequence[str] = (), *, is_tls: bool = False) -> Iterator[Relay]:
     """Start the authority and the proxy, and wait until they are linked."""
     folder = place.folder / "ours"
     folder.mkdir()
@@ -52,12 +75,13 @@ def start(place: Place) -> Iterator[Relay]:
     log = folder / "authority.log"
     with running(command, core=PLAYERS_CORE, log=log) as process:
         wait_for(process, lambda: is_listening(port), log)
-        with proxy(place, folder, manager_port=port, secret=secret) as said:
+        with proxy(place, folder, manager_port=port, secret=secret, flags=flags) as said:
             yield Relay(
-                "ours",
+                name,
                 said.port,
                 said.pid,
                 version(),
+                is_tls=is_tls,
                 paths=functools.partial(make_paths, key, place.vnc_port),
                 ops_url=said.ops_url,
             )

@@ -41,7 +41,7 @@ class Relay:
 
     ``is_raw`` says that it relays TCP, and the browser speaks RFB to it. ``paths`` returns what so
     many connects ask for: one path for all, or one each. ``ops_url`` has its metrics, where it has any.
-    ``is_pinned`` says that it runs on the relays' core and nowhere else.
+    ``is_tls`` says that it speaks TLS to the browser; ``is_pinned`` that it is on the relays' core and nowhere else.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Relay:
     versions: str
     host: str = "127.0.0.1"
     is_raw: bool = False
+    is_tls: bool = False
     paths: Callable[[int], list[str]] = one_path
     ops_url: str = ""
     is_pinned: bool = True
@@ -70,10 +71,17 @@ def version_of(package: str) -> str:
 
 @contextmanager
 def started(
-    name: str, command: Sequence[str], place: Place, port: int, *, versions: str, is_raw: bool = False
+    name: str,
+    command: Sequence[str],
+    place: Place,
+    port: int,
+    *,
+    versions: str,
+    is_raw: bool = False,
+    is_tls: bool = False,
 ) -> Iterator[Relay]:
     """Run a relay that a command starts, and wait until it listens on ``port``."""
     log = place.folder / f"{name}.log"
     with running(command, core=RELAY_CORE, log=log) as process:
         wait_for(process, lambda: is_listening(port), log)
-        yield Relay(name, port, process.pid, versions, is_raw=is_raw)
+        yield Relay(name, port, process.pid, versions, is_raw=is_raw, is_tls=is_tls)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from bench.bars import FAIR_ALONE, FAIR_BESIDE, MOSTS, RATIOS, verdicts
-from bench.figures import Measurement, Slope, Spread, summarise
-from bench.peers import OURS, PEERS
+from bench.figures import BY_WORKER, Measurement, Slope, Spread, summarise, uneven
+from bench.peers import NAMES, OURS, PEERS
 from bench.quantiles import quantiles_us
 from bench.scenarios import SCENARIOS, SHORT, grouped, shortened
 from tests.bench.made_up import delayed, measured
@@ -81,7 +83,34 @@ def test_every_bar_names_what_there_is() -> None:
     """A bar's scenario exists, and its peer takes part in it."""
     assert [] == [bar for bar in RATIOS if bar.peer not in SCENARIOS[bar.scenario].peers]
     assert [] == [bar for bar in MOSTS if bar.scenario not in SCENARIOS]
-    assert set(PEERS) >= {peer for scenario in SCENARIOS.values() for peer in scenario.peers}
+    assert [] == [each.name for each in SCENARIOS.values() if not set(each.peers) <= set(PEERS[each.kind])]
+    assert {name for peers in PEERS.values() for name in peers} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "part"), [({"0": 600, "1": 400}, 0.2), ({"0": 500, "1": 500}, 0.0), ({"0": 9}, 0.0), ({}, None)]
+)
+def test_workers_share_the_sessions_evenly_or_not(sessions: dict[str, int], part: float | None) -> None:
+    """What counts is the worker that is farthest from an equal share."""
+    assert part is uneven(sessions) is None or pytest.approx(part) == uneven(sessions)
+
+
+def test_the_least_even_round_counts() -> None:
+    """One round in which a worker had most of the sessions misses the bar."""
+    turns = [
+        dataclasses.replace(
+            measured(OURS, number, 1, scenario="workers-idle-1000", sessions=1000),
+            extra={BY_WORKER: {"0": first, "1": 1000 - first}},
+        )
+        for number, first in ((1, 510), (2, 650), (3, 480))
+    ]
+    (verdict,) = verdicts(summarise(turns))
+    assert ("at most 20%", "30.0%", False) == (verdict.wanted, verdict.told, verdict.is_met)
+
+
+def test_a_group_has_one_kind() -> None:
+    """Its relays are started once, in one way."""
+    assert [] == [group for group in grouped(list(SCENARIOS.values())) if len({each.kind for each in group}) > 1]
 
 
 def test_fairness_takes_turns_within_a_round() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bench.certificate import make_certificate
 from bench.errors import BenchError
 from bench.generator import Generator
+from bench.ops_metrics import read_sessions_by_worker
 from bench.peers.listening import Command, Listening, read_command, read_listening
 from bench.processes import ROOT, running, wait_until
 from bench.profile import Cost, costs, read_calls
@@ -72,10 +76,39 @@ def test_nothing_is_left_of_a_program(tmp_path: Path) -> None:
     wait_until(lambda: not is_running(child), "the child is gone")
 
 
+def test_a_child_with_a_group_of_its_own_goes_with_its_program(tmp_path: Path) -> None:
+    """It would live on without its parent, as a worker without its supervisor."""
+    with running(["sh", "-c", "setsid sleep 60 & echo $!; wait"], core=0, log=tmp_path / "log") as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+    wait_until(lambda: not is_running(child), "the child is gone")
+
+
+def test_a_certificate_is_made_and_served(tmp_path: Path) -> None:
+    """A server takes it, a client that trusts it is content, and nobody else may read the key."""
+    made = make_certificate(tmp_path)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.both)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.chain, made.key)
+    ssl.create_default_context(cafile=str(made.chain))
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (made.key, made.both)}
+
+
+def test_sessions_of_workers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the worker's name; a proxy without workers has none."""
+    text = 'consoleproxy_worker_sessions{worker="0"} 3.0\nconsoleproxy_worker_sessions{worker="1"} 4.0\nother 5.0\n'
+    monkeypatch.setattr("bench.ops_metrics._read", lambda url: text if "with" in url else "other 5.0\n")
+    assert {"0": 3, "1": 4} == read_sessions_by_worker("http://with")
+    assert {} == read_sessions_by_worker("http://none")
+
+
 def test_relays_of_others_are_read() -> None:
     """One that listens and one that a command starts; what is not like that is told."""
     assert Listening("mine", "127.0.0.1", 80, 12, is_raw=True) == read_listening("mine=127.0.0.1:80,12,raw")
     assert Command("mine", "./relay {port}", is_raw=False) == read_command("mine=./relay {port}")
+    assert Listening("mine", "127.0.0.1", 80, 12, is_raw=True, is_tls=True) == read_listening(
+        "mine=127.0.0.1:80,12,raw,tls"
+    )
+    assert Command("mine", "./relay {port}", is_raw=False, is_tls=True) == read_command("mine,tls=./relay {port}")
     for text in ("mine", "mine=1:2", "mine=1:x,3", "mine=1:2,3,tcp"):
         with pytest.raises(BenchError, match="is not like NAME="):
             read_listening(text)
@@ -107,15 +140,20 @@ def _require_network() -> None:
     for command in ("cc", "unshare", "taskset", "setpriv"):
         if shutil.which(command) is None:
             pytest.skip(f"{command} is missing; install it with: sudo apt-get install -y gcc libc6-dev util-linux")
+    if not Path("/usr/include/openssl/ssl.h").exists():
+        pytest.skip("OpenSSL's headers are missing; install them with: sudo apt-get install -y libssl-dev")
     flags = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     if subprocess.run(["unshare", "--net", *flags, "true"], capture_output=True, check=False).returncode:
         pytest.skip("there is no right to make a network namespace here")
 
 
-def test_bytes_arrive_as_they_were_sent() -> None:
-    """The real proxy under random load, for two seconds: every byte that can be compared is the same."""
+@pytest.mark.parametrize("flags", [(), ("--kind", "tls", "--peer", "haproxy")], ids=["ours", "haproxy-tls"])
+def test_bytes_arrive_as_they_were_sent(flags: Sequence[str]) -> None:
+    """A real relay under random load, for two seconds: every byte that can be compared is the same."""
     _require_network()
-    command = [sys.executable, "-m", "bench", "verify", "--seconds", "2", "--sessions", "8"]
+    if "haproxy" in flags and shutil.which("haproxy") is None:
+        pytest.skip("HAProxy is missing; install it with: sudo apt-get install -y --no-install-recommends haproxy")
+    command = [sys.executable, "-m", "bench", "verify", "--seconds", "2", "--sessions", "8", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert 0 == done.returncode, done.stderr
     figures, _, verdict = done.stdout.rpartition("}")
