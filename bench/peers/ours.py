@@ -42,7 +42,7 @@ def limits() -> list[str]:
 
 @contextmanager
 def start(place: Place) -> Iterator[Relay]:
-    """Start it as it is by default."""
+    """Start it in one process, and otherwise as it is by default."""
     with _start("ours", place) as relay:
         yield relay
 
@@ -115,7 +115,8 @@ def proxy(
     """Run ``consoleproxy proxy`` on any manager of this machine, and wait until it is ready for consoles."""
     where = ("--single-port", str(place.next_port()), "--ops-listen", f"127.0.0.1:{place.next_port()}")
     link = ("--manager-url", f"http://127.0.0.1:{manager_port}", "--link-secret", f"@{secret}")
-    own = ("--state-folder", str(folder / name), "--proxy-name", name, "--json")
+    # One process, as the relay that it is compared with; a scenario about workers says otherwise.
+    own = ("--state-folder", str(folder / name), "--proxy-name", name, "--workers", "0", "--json")
     command = [sys.executable, "-m", "consoleproxy", "proxy", *where, *link, *own, *limits(), *flags]
     log = folder / f"{name}.log"
     with running(command, core=RELAY_CORE, log=log) as process:

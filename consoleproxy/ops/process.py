@@ -44,15 +44,15 @@ async def _serve(make: Callable[[], Service], announce: Callable[[Service], Awai
         try:
             await service.start()
             await announce(service)
-            _leave_the_old_alone()
+            leave_the_old_alone()
             if await asked.get() is signal.SIGTERM:
                 await _first(service.drain(), asked.get())
         finally:
             await service.stop()
 
 
-def _leave_the_old_alone() -> None:
-    """Tell the garbage collector that what is here now stays.
+def leave_the_old_alone() -> None:
+    """Tell the garbage collector that what is here now stays; call it once, when all is up.
 
     It would walk all modules again and again; and at its own thresholds a rush of connections has
     it walk thousands of sessions that live, for milliseconds at a time.

@@ -29,6 +29,7 @@ from consoleproxy.net.waiting import wait_until
 from consoleproxy.ops.logs import start_logging
 from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.ops.pages import find_page_files
+from consoleproxy.ops.process import leave_the_old_alone
 from consoleproxy.ops.samples import take_snapshot
 from consoleproxy.proxy.capacity import consoles_that_fit, raise_file_limit
 from consoleproxy.proxy.carried import Carried
@@ -190,6 +191,7 @@ class Worker:
 
     async def _get_ready(self, carrier: Carrier) -> None:
         await carrier.start(find_page_files(), lambda: (self._is_ready, {}))
+        leave_the_old_alone()
         self._line.tell(Ready())
 
     def _replan(self, order: Replan) -> None:
