@@ -11,7 +11,7 @@ away is ``PeerClosed``, whoever the peer is.
 ``handshake``  runs a wire conversation on a stream
 ``tls``        certificates, and the server contexts made of them
 ``tls_stream`` a stream through TLS; ``tls_state``: its engine, which the relay takes over
-``websocket``  a browser's websocket as a stream
+``websocket``  a browser's websocket as a stream, and a VM's, whose client we are (``masking`` is for that one)
 ``packets``    packets between two processes of this machine, with open files in them
 ``listening``  listening sockets, and who can reach them
 ``tasks``      background tasks with an owner; ``waiting`` for what nobody tells

@@ -11,6 +11,7 @@ from typing import Protocol
 from consoleproxy.errors import PeerClosed, VMTLSError
 from consoleproxy.net.tls_state import TLSState
 from consoleproxy.wire.reader import Reader
+from consoleproxy.wire.websocket import FrameParser
 
 #: Bytes asked of the kernel at once while a handshake runs.
 READ_SIZE = 16 * 1024
@@ -21,12 +22,14 @@ class Channel:
     """A connection whose handshakes are over: the relay owns ``sock`` from here.
 
     ``leftover`` is what was read past the handshake and has to be delivered first;
-    ``tls`` encrypts what goes over ``sock``, which is plain without it.
+    ``tls`` encrypts what goes over ``sock``, which is plain without it; ``websocket`` reads the frames of
+    a peer whose websocket client we are.
     """
 
     sock: socket.socket
     leftover: bytes = b""
     tls: TLSState | None = None
+    websocket: FrameParser | None = None
 
 
 class ByteStream(Protocol):

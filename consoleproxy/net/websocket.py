@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 
 from consoleproxy.errors import BrowserClosed, PeerClosed, RemoteProtocolError, VMTLSError
+from consoleproxy.net.masking import Masks
 from consoleproxy.net.stream import Channel
 from consoleproxy.net.tls_stream import BrowserStream
 from consoleproxy.wire.reader import Reader
@@ -25,8 +26,10 @@ from consoleproxy.wire.websocket import (
     Text,
     close_frame,
     encode_frame,
+    masked_frame,
 )
 
+_ANY_LENGTH = (1 << 63) - 1
 #: RFC 6455 section 7.4.1: data of a kind that the endpoint cannot accept.
 UNSUPPORTED_DATA = 1003
 
@@ -106,6 +109,56 @@ class WebSocketStream:
             case Close(code):
                 await self._stream.write(close_frame(code))
                 raise BrowserClosed(f"the browser closed with {code}")
+            case _:
+                pass
+
+
+class WebSocketClientStream:
+    """The client's end of a websocket towards a VM, while handshakes run; the opening handshake is over.
+
+    What is read are its binary messages, joined; what is written is one binary message each. ``stream`` must
+    hold what came behind the opening handshake.
+    """
+
+    def __init__(self, stream: BrowserStream) -> None:
+        self._stream = stream
+        self._payload = Reader()
+        self._masks = Masks()
+        # The VM's bytes pass as they come: nothing is collected that would need a limit.
+        self._parser = FrameParser(max_message=_ANY_LENGTH, max_text=0, is_client=True)
+
+    async def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes; raise ``PeerClosed`` or ``RemoteProtocolError``."""
+        while (data := self._payload.take(size)) is None:
+            for event in self._parser.feed(await self._stream.receive()):
+                await self._take(event)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Send ``data`` as one binary message."""
+        await self._stream.write(masked_frame(OP_BINARY, data, self._masks.take()))
+
+    async def start_tls(self, server_name: str) -> None:
+        """Refuse: TLS towards a VM lies under its websocket, never inside."""
+        raise VMTLSError(f"no TLS inside a websocket ({server_name})")
+
+    def detach(self) -> Channel:
+        """Give the connection away, with the payload that was read too far."""
+        channel = self._stream.detach()
+        return Channel(channel.sock, self._payload.take_all(), tls=channel.tls, websocket=self._parser)
+
+    def close(self) -> None:
+        """Close at once, without a word."""
+        self._stream.close()
+
+    async def _take(self, event: Event) -> None:
+        match event:
+            case Binary(data):
+                self._payload.feed(data)
+            case Ping(payload):
+                await self._stream.write(masked_frame(OP_PONG, payload, self._masks.take()))
+            case Close(code):
+                raise PeerClosed(f"the websocket was closed with {code}")
             case _:
                 pass
 

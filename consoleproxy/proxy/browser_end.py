@@ -9,6 +9,7 @@ relay is made.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from consoleproxy.errors import BrowserClosed, BrowserLost, BrowserProtocolError, RemoteProtocolError
@@ -42,7 +43,7 @@ SMALL_FRAME: Final = 64
 class BrowserEnd(End, asyncio.BufferedProtocol):
     """A browser that may do all, without limits."""
 
-    __slots__ = ("_pace", "_parser", "_room", "relay")
+    __slots__ = ("_pace", "_parser", "_room", "deliver", "relay")
 
     def __init__(self, relay: Relay, parser: FrameParser) -> None:
         super().__init__(relay.carriage)
@@ -50,6 +51,8 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
         self._parser = parser
         self._pace = relay.carriage.pace
         self._room = self._pace.browser_room
+        #: Takes bytes for the VM; there from ``Relay.join`` on, and nothing is read before.
+        self.deliver: Callable[[bytes], None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; the VM's is there already."""
@@ -73,8 +76,7 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
         relay = self.relay
         relay.input.feed(payload)
         relay.to_vm += len(payload)
-        if (outlet := relay.vm.outlet) is not None:
-            outlet.send(payload)
+        self.deliver(payload)
 
     def eof_received(self) -> bool:
         """End the session: without a close frame, the browser was lost."""

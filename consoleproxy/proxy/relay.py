@@ -91,7 +91,7 @@ class Relay:
         self._browser_leftover, self._vm_leftover = browser.leftover, vm.leftover
         # The classes are chosen here, once, so that the fast path asks nothing.
         is_limited = self.carriage.throttle.is_on
-        self.vm = vm_end(self, vm.tls, is_limited=is_limited)
+        self.vm = vm_end(self, vm.tls, vm.websocket, is_limited=is_limited)
         self.browser = browser_end(
             self, self._parser, browser.tls, is_view_only=self._is_view_only, is_limited=is_limited
         )
@@ -107,6 +107,7 @@ class Relay:
     def join(self) -> None:
         """Let bytes through: called when the second transport is there, before it has read anything."""
         self._is_joined = True
+        self.browser.deliver = self.vm.sender()
         if self._browser_leftover:
             self.browser.pass_on(self._browser_leftover)
         if (outlet := self.browser.outlet) is not None:
@@ -125,7 +126,7 @@ class Relay:
         self.is_over = True
         goodbye = self._on_end(error)
         self.vm.mute()
-        self.vm.close()
+        self.vm.close(self.vm.last_words())
         if isinstance(error, BrowserLost):
             self.browser.abort()
         elif reply:

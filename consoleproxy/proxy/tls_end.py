@@ -28,7 +28,8 @@ from consoleproxy.proxy.browser_end import (
 )
 from consoleproxy.proxy.end import End, Outlet, Transport
 from consoleproxy.proxy.pace import LONE_READ, SHARED_READ
-from consoleproxy.proxy.vm_end import LimitedVMEnd, VMEnd, vm_end_class
+from consoleproxy.proxy.vm_end import LimitedVMEnd, VMEnd
+from consoleproxy.proxy.websocket_end import LimitedWebSocketVMEnd, WebSocketVMEnd, vm_end_class
 from consoleproxy.wire.websocket import FrameParser
 
 if TYPE_CHECKING:
@@ -215,6 +216,14 @@ class LimitedTLSVMEnd(TLSVMEnd, LimitedVMEnd):
     """A VM through TLS whose bytes are counted against an allowance."""
 
 
+class TLSWebSocketVMEnd(TLSVMEnd, WebSocketVMEnd):
+    """A VM through TLS and a websocket inside."""
+
+
+class LimitedTLSWebSocketVMEnd(LimitedTLSVMEnd, WebSocketVMEnd):
+    """A VM through TLS and a websocket inside, whose bytes are counted against an allowance."""
+
+
 class TLSBrowserEnd(TLSEnd, BrowserEnd):
     """A browser through TLS that may do all, without limits.
 
@@ -237,6 +246,12 @@ class LimitedViewOnlyTLSBrowserEnd(TLSBrowserEnd, LimitedViewOnlyBrowserEnd):
     """A browser through TLS that may look, within its allowance."""
 
 
+_TLS_VMS: Final[dict[type[VMEnd], type[TLSVMEnd]]] = {
+    VMEnd: TLSVMEnd,
+    LimitedVMEnd: LimitedTLSVMEnd,
+    WebSocketVMEnd: TLSWebSocketVMEnd,
+    LimitedWebSocketVMEnd: LimitedTLSWebSocketVMEnd,
+}
 _TLS_BROWSERS: Final[dict[type[BrowserEnd], type[TLSBrowserEnd]]] = {
     BrowserEnd: TLSBrowserEnd,
     ViewOnlyBrowserEnd: ViewOnlyTLSBrowserEnd,
@@ -245,12 +260,14 @@ _TLS_BROWSERS: Final[dict[type[BrowserEnd], type[TLSBrowserEnd]]] = {
 }
 
 
-def vm_end(relay: Relay, state: TLSState | None, *, is_limited: bool) -> VMEnd:
+def vm_end(relay: Relay, state: TLSState | None, websocket: FrameParser | None, *, is_limited: bool) -> VMEnd:
     """Make the VM's side of a session, of the class that asks nothing while it runs."""
-    if state is None:
-        return vm_end_class(is_limited=is_limited)(relay)
-    end = (LimitedTLSVMEnd if is_limited else TLSVMEnd)(relay)
-    end.use(state)
+    made = vm_end_class(is_websocket=websocket is not None, is_limited=is_limited)
+    end = (made if state is None else _TLS_VMS[made])(relay)
+    if isinstance(end, TLSEnd) and state is not None:
+        end.use(state)
+    if isinstance(end, WebSocketVMEnd) and websocket is not None:
+        end.use_websocket(websocket)
     return end
 
 

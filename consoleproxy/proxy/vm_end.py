@@ -42,6 +42,14 @@ class VMEnd(End, asyncio.BufferedProtocol):
         self._send = send
         self.release(Hold.START)
 
+    def sender(self) -> Callable[[bytes], None]:
+        """Return what takes bytes for the VM; there must be a transport."""
+        return self.outlet.send if self.outlet is not None else _drop
+
+    def last_words(self) -> bytes:
+        """Return what is to be said before we close."""
+        return b""
+
     def mute(self) -> None:
         """Let nothing through any more: the browser has been told the end."""
         self._send = _drop
@@ -118,8 +126,3 @@ class LimitedVMEnd(VMEnd):
         """Send the bytes on and pay for them."""
         super().buffer_updated(nbytes)
         self.carriage.throttle.spend(self, self._allowance, nbytes)
-
-
-def vm_end_class(*, is_limited: bool) -> type[VMEnd]:
-    """Return the class for a session towards a VM in clear."""
-    return LimitedVMEnd if is_limited else VMEnd

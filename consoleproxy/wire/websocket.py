@@ -84,6 +84,13 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     return frame_header(opcode, len(payload)) + payload
 
 
+def masked_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
+    """Return one whole message or control frame of a client; ``mask`` is four bytes that nobody can foresee."""
+    header = bytearray(frame_header(opcode, len(payload)))
+    header[1] |= _MASKED
+    return bytes(header) + mask + apply_mask(payload, mask)
+
+
 def close_frame(code: int | None, reason: str = "") -> bytes:
     """Return a close frame; without a code it is empty, as the answer to an empty one.
 
@@ -152,7 +159,7 @@ Event: TypeAlias = Binary | Text | Ping | Pong | Close
 
 
 class FrameParser:
-    """Takes a client's bytes and tells what they say.
+    """Takes a client's bytes, or a server's where ``is_client`` says that we are the client, and tells what they say.
 
     ``max_message`` bounds a message in bytes, whatever it is split into, and is checked before
     its payload arrives; ``max_text`` bounds a text message further, since it is collected.
@@ -167,6 +174,7 @@ class FrameParser:
         "_head",
         "_in_frame",
         "_is_final",
+        "_is_masked",
         "_mask",
         "_max_message",
         "_max_text",
@@ -179,7 +187,8 @@ class FrameParser:
         "is_over",
     )
 
-    def __init__(self, max_message: int, *, max_text: int = MAX_TEXT) -> None:
+    def __init__(self, max_message: int, *, max_text: int = MAX_TEXT, is_client: bool = False) -> None:
+        self._is_masked = not is_client
         self._max_message = max_message
         self._max_text = min(max_text, max_message)
         self._head = b""  # a header that is not whole yet
@@ -232,9 +241,9 @@ class FrameParser:
             raise self._fault(_explain(data[at], in_message=bool(self._message)))
         if have < 2:  # noqa: PLR2004 - the two bytes that every header has
             return 0
-        length = data[at + 1] - _MASKED
-        if length < 0:
-            raise self._fault("unmasked frame")
+        length = data[at + 1] & ~_MASKED
+        if (data[at + 1] >= _MASKED) != self._is_masked:
+            raise self._fault("unmasked frame" if self._is_masked else "masked frame of a server")
         opcode = data[at] & _OPCODE
         if opcode >= OP_CLOSE and length > MAX_CONTROL:
             raise self._fault("control frame longer than 125 bytes")
@@ -246,7 +255,7 @@ class FrameParser:
             length = self._long_length(data[at + 2 : mask_at])
         if opcode < OP_CLOSE:
             self._check_size(opcode or self._message, length)
-        payload_at = mask_at + _MASK_SIZE
+        payload_at = mask_at + _MASK_SIZE * self._is_masked
         if len(data) < payload_at:
             return 0
         self._is_final = data[at] >= _FIN
@@ -275,7 +284,7 @@ class FrameParser:
 
     def _take(self, piece: bytes) -> Event | None:
         """Unmask a piece of the open frame's payload and close the frame after its last."""
-        payload = apply_mask(piece, self._mask)
+        payload = apply_mask(piece, self._mask) if self._is_masked else piece
         self._remaining -= len(piece)
         if self._remaining:
             # The next piece begins somewhere inside the mask.

@@ -24,6 +24,7 @@ from consoleproxy.wire.websocket import (
     close_frame,
     encode_frame,
     frame_header,
+    masked_frame,
     small_binary_frame,
 )
 from tests.wire.conversations import BOUNDED, cut_at, every_split
@@ -332,3 +333,16 @@ def test_any_bytes_are_parsed_or_refused(data: bytes, cuts: list[int], limit: in
     assert facts(whole) == facts(split)
     assert repr(error) == repr(split_error)
     assert not [event for event in whole if isinstance(event, Text) and len(event.text.encode()) > limit]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_a_client_reads_what_a_server_writes_and_the_other_way_round(size: int) -> None:
+    """Frames of a server are unmasked, those of a client masked; each parser takes the other's, and no other."""
+    payload = bytes(range(256)) * (size // 256 + 1)
+    payload = payload[:size]
+    plain, masked = encode_frame(OP_BINARY, payload), masked_frame(OP_BINARY, payload, b"\x01\x80\xff\x00")
+    for frame, is_client in ((plain, True), (masked, False)):
+        events = list(FrameParser(1 << 20, is_client=is_client).feed(frame))
+        assert [Binary(payload, end=True)] == events
+        with pytest.raises(RemoteProtocolError, match="masked"):
+            list(FrameParser(1 << 20, is_client=not is_client).feed(frame))
