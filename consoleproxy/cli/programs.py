@@ -138,8 +138,8 @@ def _manager(arguments: argparse.Namespace) -> int:
 
 def _proxy(arguments: argparse.Namespace) -> int:
     from consoleproxy.ops.logs import start_logging  # noqa: PLC0415
-    from consoleproxy.proxy import probe, respawn  # noqa: PLC0415
     from consoleproxy.proxy.app import program  # noqa: PLC0415
+    from consoleproxy.proxy.workers import probe, respawn  # noqa: PLC0415
 
     settings = _proxy_settings(arguments)
     folder = Path(settings.state_folder)
@@ -165,7 +165,7 @@ def _proxy_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    from consoleproxy.proxy import reload  # noqa: PLC0415
+    from consoleproxy.proxy.workers import reload  # noqa: PLC0415
 
     why_not = reload.run(Path(_load(arguments).settings.state_folder))
     if why_not:
@@ -174,7 +174,7 @@ def _reload(arguments: argparse.Namespace) -> int:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from consoleproxy.proxy import worker  # noqa: PLC0415
+    from consoleproxy.proxy.workers import worker  # noqa: PLC0415
 
     worker.run(arguments.descriptor)
     return 0

@@ -8,7 +8,7 @@
 ``registry``  the table behind an interface that can also lie in another process
 ``relay``     the hot path: bytes between a browser's websocket and a VNC port
 ``vm_end``, ``browser_end``  its two sides, each a family of classes of which a session gets one;
-              ``end`` is what they share
+              ``end`` is what they share, ``websocket_end`` a VM behind a websocket
 ``pace``      how much is read at once and in one turn of the loop; ``throttle`` bandwidth limits;
               ``deadlines`` how long a side waits for its peer
 ``capacity``  how many consoles fit
@@ -18,14 +18,8 @@
 ``control``   what the manager may see of this proxy and do to it
 ``plan``      what the carrying part has to know; ``carrier`` that part: doors, page, consoles
 ``crew``      who carries: this process, or workers
-``workers``   the supervisor's crew: a process for each slot, born again and covered; ``hand`` is one of them,
-              ``desk`` answers what their consoles ask, ``notices`` what all are told, ``berths`` who accepts
-              where, ``slot_sockets`` the sockets, ``tally`` their numbers together, ``spawn`` their processes
-``worker``    the other side: a process that carries; ``remote`` is the registry and the link as it sees them,
-              ``privileges`` what it gives up
-``orders``    what both say to each other, over a ``line``; ``endings`` turns a word back into its error
-``gate``      where workers find a supervisor that came back, and operators the one that runs (``operators``)
-``reload``    ``consoleproxy reload``: first a ``probe`` of the new program, then exec with a ``handover``;
-              ``respawn`` is a supervisor's parent where there is no systemd
+``workers``   the package of supervisor and workers: several processes, one count
+``certificate``  what the public ports serve TLS with; ``tls_door`` the handshake at the door,
+              ``tls_end`` the record layer under the relay, ``tls_page`` under aiohttp
 ``app``       the house: builds all of it from settings, starts it, drains it, stops it
 """

@@ -95,7 +95,7 @@ async def test_a_program_that_crashes_at_its_start_changes_nothing(
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     async with crew(tmp_path) as made:
         viewer = await made.view()
-        program = tmp_path / "new" / "consoleproxy" / "proxy" / "worker.py"
+        program = tmp_path / "new" / "consoleproxy" / "proxy" / "workers" / "worker.py"
         works = program.read_text()
         program.write_text("raise SystemExit(3)\n")
         status, complaints = await reload(made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consoleproxy.proxy.berths import arrange
+from consoleproxy.proxy.workers.berths import arrange
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from consoleproxy.errors import ConfigError
-from consoleproxy.proxy import handover
-from consoleproxy.proxy.gate import Gate, is_alive, knock
-from consoleproxy.proxy.handover import Inherited, InheritedHand
+from consoleproxy.proxy.workers import handover
+from consoleproxy.proxy.workers.gate import Gate, is_alive, knock
+from consoleproxy.proxy.workers.handover import Inherited, InheritedHand
 
 pytestmark = pytest.mark.usefixtures("no_sockets_left_open")
 

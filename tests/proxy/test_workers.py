@@ -16,7 +16,7 @@ import pytest
 
 from consoleproxy.errors import Killed
 from consoleproxy.net.tls import KeyPair
-from consoleproxy.proxy import workers
+from consoleproxy.proxy.workers import crew as workers
 from tests.e2e.crews import IN_TIME, knocking
 from tests.helpers.fake_vm import FakeVM
 from tests.helpers.leaks import open_sockets

@@ -32,10 +32,11 @@ from consoleproxy.proxy.app.plans import plan_of, port_numbers
 from consoleproxy.proxy.certificate import Certificate
 from consoleproxy.proxy.control import AppControl
 from consoleproxy.proxy.crew import Crew, LocalCrew
-from consoleproxy.proxy.handover import Inherited
 from consoleproxy.proxy.plan import Policy
 from consoleproxy.proxy.sessions import SessionTable
-from consoleproxy.proxy.workers import Household, WorkerCrew, WorkerOptions
+from consoleproxy.proxy.workers.crew import WorkerCrew
+from consoleproxy.proxy.workers.handover import Inherited
+from consoleproxy.proxy.workers.house import Household, WorkerOptions
 
 log = logging.getLogger(__name__)
 

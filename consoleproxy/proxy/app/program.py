@@ -27,13 +27,13 @@ from consoleproxy.net.tasks import Tasks
 from consoleproxy.ops.logs import start_logging
 from consoleproxy.ops.pages import find_page_files
 from consoleproxy.ops.process import Service, serve
-from consoleproxy.proxy import handover
 from consoleproxy.proxy.app import Proxy, addresses
 from consoleproxy.proxy.app.plans import plan_of
-from consoleproxy.proxy.handover import Inherited
-from consoleproxy.proxy.operators import OperatorsDoor
-from consoleproxy.proxy.probe import ask_probe, start_a_worker
-from consoleproxy.proxy.workers import WorkerCrew
+from consoleproxy.proxy.workers import handover
+from consoleproxy.proxy.workers.crew import WorkerCrew
+from consoleproxy.proxy.workers.handover import Inherited
+from consoleproxy.proxy.workers.operators import OperatorsDoor
+from consoleproxy.proxy.workers.probe import ask_probe, start_a_worker
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from consoleproxy.ops.metrics import ProxyMetrics
 from consoleproxy.ops.samples import Family, Sample, Snapshot, Snapshots, add_up, lasting, take_snapshot
-from consoleproxy.proxy.hand import Hand
-from consoleproxy.proxy.orders import AskSamples, Samples
+from consoleproxy.proxy.workers.hand import Hand
+from consoleproxy.proxy.workers.orders import AskSamples, Samples
 
 #: Seconds for the workers' answers.
 PATIENCE = 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consoleproxy.ops.routes import Readiness
-from consoleproxy.proxy.hand import Hand
-from consoleproxy.proxy.orders import PolicyPush, certificates_of
 from consoleproxy.proxy.plan import Policy
+from consoleproxy.proxy.workers.hand import Hand
+from consoleproxy.proxy.workers.orders import PolicyPush, certificates_of
 
 
 class Notices:

@@ -11,26 +11,22 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-
-from prometheus_client import CollectorRegistry
 
 from consoleproxy.errors import ConfigError, SessionEnded
-from consoleproxy.links import ControlLink
 from consoleproxy.messages import Fault
 from consoleproxy.net.packets import close_files, packet_pair
 from consoleproxy.net.tasks import Tasks
 from consoleproxy.net.waiting import wait_until
-from consoleproxy.ops.routes import Readiness
-from consoleproxy.proxy.berths import arrange
 from consoleproxy.proxy.capacity import consoles_that_fit, raise_file_limit
-from consoleproxy.proxy.desk import Desk
-from consoleproxy.proxy.gate import Gate, is_alive
-from consoleproxy.proxy.hand import Hand
-from consoleproxy.proxy.handover import Inherited, InheritedHand
-from consoleproxy.proxy.notices import Notices
-from consoleproxy.proxy.orders import (
+from consoleproxy.proxy.plan import Plan
+from consoleproxy.proxy.workers.berths import arrange
+from consoleproxy.proxy.workers.desk import Desk
+from consoleproxy.proxy.workers.gate import Gate, is_alive
+from consoleproxy.proxy.workers.hand import Hand
+from consoleproxy.proxy.workers.handover import Inherited, InheritedHand
+from consoleproxy.proxy.workers.house import Household, Place, WorkerOptions
+from consoleproxy.proxy.workers.notices import Notices
+from consoleproxy.proxy.workers.orders import (
     Announce,
     Announced,
     Configure,
@@ -46,11 +42,9 @@ from consoleproxy.proxy.orders import (
     Stop,
     WhoAreYou,
 )
-from consoleproxy.proxy.plan import Plan, Policy
-from consoleproxy.proxy.sessions import SessionTable
-from consoleproxy.proxy.slot_sockets import SlotSockets
-from consoleproxy.proxy.spawn import WORKER_FD, spawn
-from consoleproxy.proxy.tally import Tally
+from consoleproxy.proxy.workers.slot_sockets import SlotSockets
+from consoleproxy.proxy.workers.spawn import WORKER_FD, spawn
+from consoleproxy.proxy.workers.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -61,45 +55,11 @@ RETURN = 10.0
 #: Seconds between two looks at the workers, and how many looks lie between two pings.
 LOOK = 0.25
 LOOKS_PER_PING = 4
-#: Seconds before a worker is born again: doubled each time, and the first again for one that has lived long.
-SHORTEST, LONGEST, LONG_LIFE = 0.1, 10.0, 10.0
 #: Seconds for the last answers to leave.
 COUNTING = 1.0
 #: Seconds, beyond the goodbyes, for workers to stop; and for the link, where there was one before.
 STOPPING = 5.0
 LINK_GRACE = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Household:
-    """What a crew of workers has of its house."""
-
-    policy: Policy
-    table: SessionTable
-    link: ControlLink
-    registry: CollectorRegistry
-    readiness: Readiness
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How many workers, and what they are told; ``folder``: where they find the next supervisor, if there is one."""
-
-    count: int
-    folder: Path | None
-    patience: float
-    log_level: str
-    log_format: str
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A place for a worker. ``coming`` is its next one, which is not ready yet."""
-
-    hand: Hand | None = None
-    coming: Hand | None = None
-    delay: float = SHORTEST
-    timer: asyncio.TimerHandle | None = None
 
 
 class WorkerCrew:
@@ -115,7 +75,7 @@ class WorkerCrew:
         self._tally = Tally(house.registry, inherited.gone if inherited else ())
         self._desk = Desk(house.table, house.link, self._tally.metrics)
         house.link.on_told = self._desk.told
-        self._slots: list[_Slot] = []
+        self._slots: list[Place] = []
         self._hands: set[Hand] = set()
         #: Whose line has ended, and who may not have.
         self._dying: set[Hand] = set()
@@ -314,23 +274,17 @@ class WorkerCrew:
         self._desk.lose(hand)
         self._tally.forget(hand)
         for index, slot in enumerate(self._slots):
-            if hand in (slot.hand, slot.coming):
-                slot.hand = None if slot.hand is hand else slot.hand
-                slot.coming = None if slot.coming is hand else slot.coming
-                if not self._is_stopping:
-                    log.error("worker lost", extra={"worker": index, "worker_pid": hand.pid})
-                    self._respawn(index, slot, hand)
+            if slot.leave(hand) and not self._is_stopping:
+                log.error("worker lost", extra={"worker": index, "worker_pid": hand.pid})
+                self._respawn(index, slot, hand)
         self._arrange()
         self._note_workers()
 
-    def _respawn(self, index: int, slot: _Slot, lost: Hand) -> None:
+    def _respawn(self, index: int, slot: Place, lost: Hand) -> None:
         loop = asyncio.get_running_loop()
-        if lost.is_ready and loop.time() - lost.began > LONG_LIFE:
-            slot.delay = SHORTEST
         self._tally.restarts.inc()
         if slot.coming is None and slot.timer is None and self._is_started:
-            slot.timer = loop.call_later(slot.delay, self._spawn, index)
-            slot.delay = min(slot.delay * 2, LONGEST)
+            slot.timer = loop.call_later(slot.next_delay(lost, loop.time()), self._spawn, index)
 
     async def _look_after(self) -> None:
         """Ping the workers, end those that are silent, and tell all whether the proxy is ready."""
@@ -403,7 +357,7 @@ class WorkerCrew:
     def _grow(self, least: int = 0) -> None:
         """Have a place for each slot that there are sockets for."""
         while len(self._slots) < max(least, len(self._sockets)):
-            self._slots.append(_Slot())
+            self._slots.append(Place())
 
     # --- replacing itself ----------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from consoleproxy.messages import Fault
 from consoleproxy.net.packets import close_files
 from consoleproxy.net.tasks import Tasks
-from consoleproxy.proxy.gate import Gate
-from consoleproxy.proxy.line import Line
-from consoleproxy.proxy.orders import Announce, Granted, Order, Reload, Retire
+from consoleproxy.proxy.workers.gate import Gate
+from consoleproxy.proxy.workers.line import Line
+from consoleproxy.proxy.workers.orders import Announce, Granted, Order, Reload, Retire
 
 
 class OperatorsDoor:

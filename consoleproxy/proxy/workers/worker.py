@@ -34,10 +34,11 @@ from consoleproxy.ops.samples import take_snapshot
 from consoleproxy.proxy.capacity import consoles_that_fit, raise_file_limit
 from consoleproxy.proxy.carried import Carried
 from consoleproxy.proxy.carrier import Carrier
-from consoleproxy.proxy.endings import ending
-from consoleproxy.proxy.gate import knock
-from consoleproxy.proxy.line import Line
-from consoleproxy.proxy.orders import (
+from consoleproxy.proxy.plan import Policy
+from consoleproxy.proxy.workers.endings import ending
+from consoleproxy.proxy.workers.gate import knock
+from consoleproxy.proxy.workers.line import Line
+from consoleproxy.proxy.workers.orders import (
     Accept,
     Announce,
     Announced,
@@ -60,9 +61,8 @@ from consoleproxy.proxy.orders import (
     Told,
     WhoAreYou,
 )
-from consoleproxy.proxy.plan import Policy
-from consoleproxy.proxy.privileges import drop_capabilities
-from consoleproxy.proxy.remote import RemoteLink, RemoteRegistry
+from consoleproxy.proxy.workers.privileges import drop_capabilities
+from consoleproxy.proxy.workers.remote import RemoteLink, RemoteRegistry
 
 log = logging.getLogger(__name__)
 

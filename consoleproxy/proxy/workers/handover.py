@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from consoleproxy.messages.codec import Codec
 from consoleproxy.ops.samples import Family, Sample
-from consoleproxy.proxy.gate import GateFiles
+from consoleproxy.proxy.workers.gate import GateFiles
 
 _NAME = "SUPERVISOR_LEFT_FD"
 

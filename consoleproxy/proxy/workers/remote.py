@@ -11,9 +11,9 @@ from functools import partial
 from consoleproxy.errors import ConsoleError, FullError, InternalError, ManagerAwayError, SessionEnded
 from consoleproxy.messages import AccessAnswer, AccessRequest, Refusal, SessionEnd, SessionOpened
 from consoleproxy.messages.codec import from_refusal
-from consoleproxy.proxy.line import LOST, Line
-from consoleproxy.proxy.orders import Authorise, Commit, Ended, Order, Release, Reserve, Running
 from consoleproxy.proxy.sessions import Slot, SlotRequest
+from consoleproxy.proxy.workers.line import LOST, Line
+from consoleproxy.proxy.workers.orders import Authorise, Commit, Ended, Order, Release, Reserve, Running
 
 #: Ends that are kept while nobody acknowledges them.
 MOST_KEPT = 10_000

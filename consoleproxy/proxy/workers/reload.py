@@ -7,9 +7,9 @@ from pathlib import Path
 
 from consoleproxy.errors import ConfigError
 from consoleproxy.messages import Fault, Refusal
-from consoleproxy.proxy.gate import knock
-from consoleproxy.proxy.line import Line
-from consoleproxy.proxy.orders import Reload
+from consoleproxy.proxy.workers.gate import knock
+from consoleproxy.proxy.workers.line import Line
+from consoleproxy.proxy.workers.orders import Reload
 
 #: Seconds for the answer: the new program may take thirty to prove itself.
 PATIENCE = 45.0

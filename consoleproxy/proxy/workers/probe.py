@@ -15,10 +15,10 @@ from asyncio.subprocess import DEVNULL, PIPE
 from consoleproxy.errors import ConfigError
 from consoleproxy.net.packets import packet_pair
 from consoleproxy.net.tls import TLSContexts
-from consoleproxy.proxy.hand import Hand
-from consoleproxy.proxy.orders import Configure, Order, PolicyPush, Ready, Stop, certificates_of
 from consoleproxy.proxy.plan import Plan
-from consoleproxy.proxy.spawn import WORKER_FD, spawn
+from consoleproxy.proxy.workers.hand import Hand
+from consoleproxy.proxy.workers.orders import Configure, Order, PolicyPush, Ready, Stop, certificates_of
+from consoleproxy.proxy.workers.spawn import WORKER_FD, spawn
 
 #: Says, in the environment, that the program is to prove itself and not to run.
 PROBE = "SUPERVISOR_PROBES"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from consoleproxy.messages import SessionOpened
 from consoleproxy.ops.samples import Snapshot
-from consoleproxy.proxy.line import Line
-from consoleproxy.proxy.orders import Accept, Give, Order
 from consoleproxy.proxy.sessions import Slot
-from consoleproxy.proxy.slot_sockets import SlotSockets
-from consoleproxy.proxy.spawn import Watched
+from consoleproxy.proxy.workers.line import Line
+from consoleproxy.proxy.workers.orders import Accept, Give, Order
+from consoleproxy.proxy.workers.slot_sockets import SlotSockets
+from consoleproxy.proxy.workers.spawn import Watched
 
 #: Gets what a worker says: the worker, the message, its id, and the open files in it.
 OnWord = Callable[["Hand", Order, int | None, list[int]], None]

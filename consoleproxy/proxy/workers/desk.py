@@ -17,8 +17,9 @@ from consoleproxy.messages import AccessAnswer, Fault, Refusal, SessionEnd, Sess
 from consoleproxy.net.tasks import Tasks
 from consoleproxy.net.waiting import wait_until
 from consoleproxy.ops.metrics import ProxyMetrics
-from consoleproxy.proxy.hand import Hand
-from consoleproxy.proxy.orders import (
+from consoleproxy.proxy.sessions import SessionTable, Slot
+from consoleproxy.proxy.workers.hand import Hand
+from consoleproxy.proxy.workers.orders import (
     Authorise,
     Carry,
     Commit,
@@ -30,7 +31,6 @@ from consoleproxy.proxy.orders import (
     Reserve,
     Told,
 )
-from consoleproxy.proxy.sessions import SessionTable, Slot
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from consoleproxy.errors import ManagerAwayError, RemoteProtocolError
 from consoleproxy.messages import AccessAnswer, Fault, Refusal
 from consoleproxy.messages.codec import Envelope
 from consoleproxy.net.packets import PacketPipe, close_files
-from consoleproxy.proxy.orders import CODEC, Granted, Order, Samples
+from consoleproxy.proxy.workers.orders import CODEC, Granted, Order, Samples
 
 log = logging.getLogger(__name__)
 
