@@ -78,16 +78,6 @@ class BrowserEnd(End, asyncio.BufferedProtocol):
         relay.to_vm += len(payload)
         self.deliver(payload)
 
-    def eof_received(self) -> bool:
-        """End the session: without a close frame, the browser was lost."""
-        self.gone("end of file")
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it was not us who ended it."""
-        self._forget()
-        self.gone(str(exc or "connection closed"))
-
     def gone(self, how: str) -> None:
         """End the session: nobody is there to be told."""
         self.relay.end(BrowserLost(how))

@@ -112,6 +112,16 @@ class End(abc.ABC):
         """Keep the transport."""
         self.outlet = self._outlet_to(cast("Transport", transport))
 
+    def eof_received(self) -> bool:
+        """End the session: a peer that says no more, and has not said goodbye, is gone."""
+        self.gone("end of file")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the session, if it was not us who ended it."""
+        self._forget()
+        self.gone(str(exc or "connection closed"))
+
     def hold(self, why: Hold) -> None:
         """Read no more until ``release`` for the same reason."""
         is_first = not self._holds

@@ -75,16 +75,6 @@ class VMEnd(End, asyncio.BufferedProtocol):
         if nbytes >= SHARED_READ:
             pace.filled(self, nbytes)
 
-    def eof_received(self) -> bool:
-        """End the session: a VM that says no more is gone."""
-        self.gone("end of file")
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it was not us who ended it."""
-        self._forget()
-        self.gone(str(exc or "connection closed"))
-
     def gone(self, how: str) -> None:
         """End the session: there is nothing to see any more."""
         self.relay.end(VMClosed(how))
